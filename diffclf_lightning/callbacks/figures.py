@@ -1,0 +1,107 @@
+"""Figures of a run."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from diffclf_lightning.callbacks.results import results_folder
+from diffclf_lightning.predictions import Predictions
+
+MANY = 12
+"""With more labels than this, only those of lowest score are drawn."""
+
+
+class ErrorFigure(Callback):
+    """Draws a few images of each test set with the error of every class.
+
+    Args:
+        images: Number of images of a set.
+        folder: Where ``errors-SET.png`` go; the folder of the results when not given.
+    """
+
+    def __init__(self, images: int = 6, folder: str | Path | None = None) -> None:
+        self.images, self.folder = images, folder
+        self._shown: dict[str, list[tuple[Tensor, Predictions, int]]] = {}
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget the images of an earlier run."""
+        self._shown = {}
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *args: Any
+    ) -> None:
+        """Keep the first images of a set."""
+        if not trainer.is_global_zero or not isinstance(outputs, Predictions):
+            return
+        shown = self._shown.setdefault(outputs.set_name, [])
+        for place, row in enumerate(outputs.rows[: self.images - len(shown)]):
+            shown.append((batch[0][row].cpu(), outputs, place))
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw one figure a set."""
+        folder = self.folder or results_folder(trainer)
+        if folder is None or not trainer.is_global_zero:
+            return
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        datamodule = getattr(trainer, "datamodule", None)
+        names = getattr(datamodule, "classnames", None)
+        for set_name, shown in self._shown.items():
+            figure = draw_errors(shown, names)
+            figure.savefig(Path(folder) / f"errors-{set_name}.png", dpi=150)
+
+
+def draw_errors(
+    shown: list[tuple[Tensor, Predictions, int]], classnames: Any | None = None
+) -> Figure:
+    """Images above the errors of their classes.
+
+    Args:
+        shown: Image, results of its batch, and its place in them.
+        classnames: Names of the labels.
+
+    Returns:
+        The figure.
+    """
+    with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(1.7 * len(shown) + 0.6, 3.6), layout="constrained")
+        axes = figure.subplots(2, len(shown), squeeze=False, height_ratios=[1, 2])
+        for column, (image, predictions, place) in enumerate(shown):
+            axes[0, column].imshow(_displayed(image), cmap="gray")
+            axes[0, column].set_axis_off()
+            _draw_scores(axes[1, column], predictions, place, classnames)
+        figure.supxlabel("error above that of the predicted class, with its standard error")
+        figure.suptitle("dot: predicted class   star: true class")
+    return figure
+
+
+def _draw_scores(axis: Axes, predictions: Predictions, place: int, classnames: Any | None) -> None:
+    outcome = predictions.outcome
+    scores = outcome.scores[place]
+    finite = int(scores.isfinite().sum())
+    labels = scores.argsort()[: min(MANY, finite)]
+    if finite <= MANY:
+        labels = labels.sort().values
+    above = (scores - scores.min())[labels]
+    spread = outcome.standard_errors[place][labels].nan_to_num(0)
+    predicted = int(outcome.predictions[place])
+    rows = list(range(len(labels)))
+    axis.barh(rows, above.tolist(), xerr=spread.tolist(), color="#a9c4e4", error_kw={"lw": 0.7})
+    truth = None if predictions.labels is None else int(predictions.labels[place])
+    names = [str(int(i)) if classnames is None else str(classnames[int(i)]) for i in labels]
+    starred = [f"{n} ★" if int(i) == truth else n for n, i in zip(names, labels, strict=True)]
+    axis.set_yticks(rows, starred)
+    axis.plot([0], [labels.tolist().index(predicted)], "o", color="#1b4f8a", markersize=5, clip_on=False)
+    axis.invert_yaxis()
+    axis.set_xlim(left=0)
+
+
+def _displayed(image: Tensor) -> Any:
+    scaled = image.float() / 255 if image.dtype == torch.uint8 else image.float()
+    pixels = scaled.permute(1, 2, 0).numpy()
+    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels

@@ -1,0 +1,36 @@
+"""A class-balanced subset that depends on file names and a seed alone."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+
+
+def balanced_subset(
+    names: Sequence[str], labels: Sequence[int], size: int, seed: int = 0
+) -> list[int]:
+    """Choose images so that every class has as many as every other, or one more.
+
+    Within its class an image ranks by a hash of the seed and its name. Images are taken rank by
+    rank, and within a rank by the same hash, so that no number generator, no order of files and no
+    machine enters, and a smaller subset is a part of a larger one. A class with too few images
+    leaves its places to the others.
+
+    Args:
+        names: Name of each image.
+        labels: Label of each image.
+        size: Number of images to choose.
+        seed: Chooses among the subsets.
+
+    Returns:
+        Positions of the chosen images, ascending; all positions when there are fewer images.
+    """
+    classes = defaultdict(list)
+    for index, (name, label) in enumerate(zip(names, labels, strict=True)):
+        digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+        classes[label].append((digest, index))
+    ranked = [
+        (rank, digest, index)
+        for members in classes.values()
+        for rank, (digest, index) in enumerate(sorted(members))
+    ]
+    return sorted(index for _, _, index in sorted(ranked)[:size])

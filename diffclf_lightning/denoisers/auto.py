@@ -1,0 +1,100 @@
+"""AutoDenoiser: the family of a pipeline, read from its ``model_index.json``."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import diffusers
+
+from diffclf_lightning.denoisers.base import Denoiser
+from diffclf_lightning.denoisers.class_conditional import DiTDenoiser, UNetDenoiser
+from diffclf_lightning.denoisers.stable_diffusion import StableDiffusion
+from diffclf_lightning.errors import InputError
+
+ASSETS = Path(__file__).parents[1] / "assets"
+EMBEDDED = "diffclf/"
+"""Ids that begin so are models that the package carries."""
+
+HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only")
+
+FAMILIES: dict[tuple[str, str], Any] = {
+    ("transformer", "DiTTransformer2DModel"): DiTDenoiser,
+    ("unet", "UNet2DModel"): UNetDenoiser,
+    ("unet", "UNet2DConditionModel"): StableDiffusion,
+}
+"""Family by the name and the class of the network."""
+
+
+class AutoDenoiser:
+    """Loads a denoiser of whatever family a pipeline belongs to."""
+
+    @staticmethod
+    def from_pretrained(pretrained_model_name_or_path: str, **kwargs: Any) -> Denoiser:
+        """Load a denoiser.
+
+        Args:
+            pretrained_model_name_or_path: Folder of a diffusers pipeline, hub id, or
+                ``diffclf/NAME`` for a model that the package carries.
+            **kwargs: Passed to diffusers: ``revision``, ``variant``, ``torch_dtype``...
+
+        Returns:
+            The denoiser, in evaluation mode.
+
+        Raises:
+            InputError: If there is no usable pipeline.
+        """
+        path = _resolve(pretrained_model_name_or_path)
+        index = _model_index(path, kwargs)
+        for (component, class_name), family in FAMILIES.items():
+            if (index.get(component) or (None, None))[1] == class_name:
+                try:
+                    loaded: Denoiser = family.from_pretrained(path, index=index, **kwargs)
+                except OSError as error:
+                    raise _unusable(path, str(error).split("\n")[0]) from error
+                return loaded
+        networks = [f"{component} {name}" for component, name in FAMILIES]
+        raise _unusable(
+            path,
+            f"its model_index.json names {index.get('_class_name')!r}, none of the known networks "
+            f"({', '.join(networks)})",
+        )
+
+
+def _resolve(name: str) -> str:
+    if not name.startswith(EMBEDDED) or Path(name).exists():
+        return name
+    folder = ASSETS / name.removeprefix(EMBEDDED)
+    if not (folder / "model_index.json").is_file():
+        known = sorted(EMBEDDED + p.parent.name for p in ASSETS.glob("*/model_index.json"))
+        raise InputError(
+            f"Expected `pretrained_model_name_or_path` to name a model of the package "
+            f"({', '.join(known)}), but got {name!r}."
+        )
+    return str(folder)
+
+
+def _model_index(path: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    if Path(path).is_dir():
+        file = Path(path) / "model_index.json"
+        if not file.is_file():
+            raise _unusable(path, "it has no model_index.json")
+        try:
+            index: dict[str, Any] = json.loads(file.read_text())
+        except json.JSONDecodeError as error:
+            raise _unusable(path, f"its model_index.json is no JSON ({error})") from error
+        return index
+    hub = {name: value for name, value in kwargs.items() if name in HUB_ARGUMENTS}
+    try:
+        loaded: dict[str, Any] = diffusers.DiffusionPipeline.load_config(path, **hub)
+    except OSError as error:
+        raise _unusable(path, "it is no folder, and the hub gave no pipeline of that id") from error
+    return loaded
+
+
+def _unusable(path: str, reason: str) -> InputError:
+    return InputError(
+        "Expected `pretrained_model_name_or_path` to be a diffusers pipeline (a hub id or a "
+        "folder with model_index.json, the network and its scheduler), but got "
+        f"{str(path)!r}: {reason}."
+    )

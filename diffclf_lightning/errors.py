@@ -1,0 +1,9 @@
+"""The one error that means "what was asked for cannot be done as it stands"."""
+
+
+class InputError(ValueError):
+    """An argument, a file or a batch of images is not what it has to be.
+
+    The message says what was expected, what came and what to do. The command line prints the
+    message alone; from Python it is a :class:`ValueError` like any other.
+    """

@@ -1,0 +1,270 @@
+"""ImageClassifier: what all classifiers of this package share as LightningModules.
+
+A subclass says how a set is prepared and how a batch is classified. This base gives it named
+sets, one count of each image under any number of ranks, metrics, and continued runs.
+"""
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from diffclf_lightning.errors import InputError
+from diffclf_lightning.metrics import Report, SetMetrics
+from diffclf_lightning.predictions import Outcome, Predictions
+from diffclf_lightning.sampling import named_loaders, sample_indices
+
+SKIPPED = -1
+"""Label of an image that could not be read and is left out."""
+
+
+@dataclass
+class EvaluatedSet:
+    """A set under evaluation, as one rank sees it."""
+
+    name: str
+    task: Any
+    """What the classifier prepared for the set."""
+    evaluations_per_image: int
+    metrics: SetMetrics
+    indices: list[int] | None
+    """Index in the data set of each image to come, -1 for a repeat; none when unknown."""
+    keys: Sequence[str] | None
+    rank: int
+    position: int = 0
+
+    @property
+    def num_images(self) -> int | None:
+        """Number of images of this rank."""
+        return None if self.indices is None else len(self.indices) - self.indices.count(-1)
+
+    def take(self, readable: Sequence[bool]) -> list[tuple[int, str]]:
+        """Row and key of the images of the next batch, less repeats and unreadable ones."""
+        own: list[tuple[int, str]] = []
+        for row, can_be_read in enumerate(readable):
+            index = self.position if self.indices is None else self.indices[self.position]
+            self.position += 1
+            if index >= 0 and can_be_read:
+                own.append((row, self._key(index)))
+            elif index >= 0:
+                self.metrics.skip()
+        return own
+
+    def _key(self, index: int) -> str:
+        if self.indices is None:
+            return f"unordered-{self.rank}-{index}"
+        return str(index) if self.keys is None else self.keys[index]
+
+
+class ImageClassifier(LightningModule):
+    """Base of the classifiers.
+
+    Attributes:
+        completed: Stored results of an earlier run by (set, key); these images are not
+            evaluated again.
+        sets: The sets of the run, known when it starts.
+        reports: Reports by set name, known when it ends.
+        on_evaluations: Called with the number of evaluations of every forward pass.
+    """
+
+    num_labels: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.completed: Mapping[tuple[str, str], tuple[Outcome, int, float]] = {}
+        self.sets: list[EvaluatedSet] = []
+        self.reports: dict[str, Report] = {}
+        self.on_evaluations: Callable[[int], None] | None = None
+
+    @abstractmethod
+    def prepare(self, classes: Sequence[int] | None) -> tuple[Any, int]:
+        """Prepare for a set.
+
+        Args:
+            classes: Labels that the set can hold; all when none.
+
+        Returns:
+            Whatever :meth:`classify` needs, and the number of evaluations an image.
+        """
+
+    @abstractmethod
+    def classify(self, images: Tensor, task: Any) -> Outcome:
+        """Classify a batch.
+
+        Args:
+            images: The images of a batch.
+            task: From :meth:`prepare`.
+
+        Returns:
+            The answer for every image.
+        """
+
+    def warm_up(self, images: Tensor, task: Any) -> None:
+        """Whatever has to happen once and is no part of the time of an image.
+
+        Args:
+            images: The images of a batch.
+            task: From :meth:`prepare`.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """What decides the results, as plain values: a continued run must agree in all."""
+
+    def on_test_start(self) -> None:
+        """Prepare the sets before the first image."""
+        self.begin(self.trainer.test_dataloaders, "test")
+
+    def on_predict_start(self) -> None:
+        """Prepare the sets before the first image."""
+        self.begin(self.trainer.predict_dataloaders, "predict")
+
+    def begin(self, loaders: Any, prefix: str) -> None:
+        """Prepare the sets of some loaders.
+
+        Args:
+            loaders: As :attr:`Trainer.test_dataloaders` gives them.
+            prefix: Name of a set that has none.
+        """
+        self.reports, self.sets = {}, []
+        metric = getattr(getattr(self.trainer, "datamodule", None), "metric", "accuracy")
+        for name, loader in named_loaders(loaders, prefix).items():
+            dataset = getattr(loader, "dataset", None)
+            classes = getattr(dataset, "candidate_labels", None)
+            task, evaluations = self.prepare(classes)
+            known = getattr(dataset, "labels", None)
+            if known is not None:
+                self._check_labels(known, classes, name)
+            self.sets.append(
+                EvaluatedSet(
+                    name,
+                    task,
+                    evaluations,
+                    SetMetrics(self.num_labels, metric).to(self.device),
+                    sample_indices(loader),
+                    getattr(dataset, "keys", None),
+                    self.global_rank,
+                )
+            )
+
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
+        """Classify a batch of ``(image, label)``; returns :class:`Predictions` or none."""
+        images, labels = image_and_label(batch)
+        return self.step(images, labels, self.sets[dataloader_idx])
+
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
+        """Classify a batch of images, labels or not; returns :class:`Predictions` or none."""
+        images, labels = image_and_label(batch) if isinstance(batch, Sequence) else (batch, None)
+        return self.step(images, labels, self.sets[dataloader_idx], labelled=False)
+
+    def step(
+        self,
+        images: Tensor,
+        labels: Tensor | None,
+        current: EvaluatedSet,
+        labelled: bool = True,
+    ) -> Any:
+        """Classify the images of a batch that can be read, are no repeats and not yet completed."""
+        readable = [True] * len(images) if labels is None else (labels != SKIPPED).tolist()
+        labels = labels if labelled else None
+        if labels is not None:
+            self._check_labels(labels[labels != SKIPPED].tolist(), None, current.name)
+        new: list[tuple[int, str]] = []
+        for row, key in current.take(readable):
+            stored = self.completed.get((current.name, key)) if current.indices else None
+            if stored is None:
+                new.append((row, key))
+            elif labels is not None:
+                self._count(current, *stored)
+        if not new:
+            return None
+        rows = [row for row, _ in new]
+        self.warm_up(images[rows], current.task)
+        start = time.perf_counter()
+        outcome = self.classify(images[rows], current.task).cpu()
+        seconds = time.perf_counter() - start
+        if labels is not None:
+            labels = labels[rows].cpu()
+            self._count(current, outcome, labels, seconds)
+        keys = [key for _, key in new]
+        return Predictions(current.name, keys, rows, labels, seconds / len(rows), outcome)
+
+    def _count(
+        self, current: EvaluatedSet, outcome: Outcome, labels: Tensor | int, seconds: float
+    ) -> None:
+        device = self.device
+        current.metrics.update(
+            outcome.scores.to(device),
+            outcome.probabilities.to(device),
+            outcome.predictions.to(device),
+            torch.as_tensor(labels, device=device).reshape(-1),
+            outcome.evaluations.to(device),
+            seconds,
+        )
+
+    def on_test_epoch_end(self) -> None:
+        """Gather the metrics of all ranks and log them as ``{set}/{metric}``."""
+        self.report(prefix="")
+
+    def report(self, prefix: str) -> None:
+        """Compute and log the reports of all sets.
+
+        Args:
+            prefix: Stands before the set's name.
+        """
+        for current in self.sets:
+            report = current.metrics.compute()
+            if report is None:
+                continue
+            self.reports[current.name] = report
+            values = {f"{prefix}{current.name}/{k}": v for k, v in report.scalars().items()}
+            self.log_dict({k: torch.tensor(v, dtype=torch.float64) for k, v in values.items()})
+
+    def running_accuracy(self) -> float | None:
+        """Accuracy of this rank so far in the set under evaluation."""
+        for current in reversed(self.sets):
+            if current.position:
+                return current.metrics.running_accuracy()
+        return None
+
+    def _check_labels(
+        self, labels: Sequence[int], classes: Sequence[int] | None, set_name: str
+    ) -> None:
+        allowed = range(self.num_labels) if classes is None else set(classes)
+        for label in labels:
+            if int(label) not in allowed:
+                raise InputError(
+                    f"Expected the labels of set {set_name!r} to be among the "
+                    f"{len(allowed)} labels of the candidates"
+                    f"{f' (0 to {self.num_labels - 1})' if classes is None else ''}, but got "
+                    f"{label}. Check the data's class order, or give `candidates` for its labels."
+                )
+
+
+def image_and_label(batch: Any) -> tuple[Tensor, Tensor]:
+    """The two parts of a batch.
+
+    Args:
+        batch: ``(image, label)`` as a loader gives it.
+
+    Returns:
+        Images and labels.
+
+    Raises:
+        InputError: If the batch is something else.
+    """
+    if isinstance(batch, Sequence) and len(batch) == 2:
+        images, labels = batch
+        if isinstance(labels, Tensor) and labels.ndim == 1 and not labels.is_floating_point():
+            return images, labels.long()
+    kinds = [type(part).__name__ for part in batch] if isinstance(batch, Sequence) else batch
+    kind = kinds if isinstance(batch, Sequence) else type(batch).__name__
+    raise InputError(
+        "Expected batches of (image, label) with integer labels of shape (batch,), but got "
+        f"{kind}. Let the data set return pairs of an image tensor and a class number."
+    )

@@ -1,0 +1,161 @@
+"""Everything that is measured on one test set, by torchmetrics, exact under any number of ranks."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import SumMetric
+from torchmetrics.aggregation import MaxMetric
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassCalibrationError,
+    MulticlassStatScores,
+)
+
+from diffclf_lightning.metrics.intervals import Interval, clopper_pearson
+
+TOP_K = 5
+BINS = 15
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured on a test set; accuracies are fractions, times in seconds."""
+
+    correct: int
+    total: int
+    mean_per_class_accuracy: float
+    top5_accuracy: float | None
+    calibration_error: float
+    negative_log_likelihood: float
+    evaluations: int
+    evaluations_per_image: float
+    seconds_per_image: float
+    evaluations_per_second: float
+    skipped: int = 0
+    metric: str = "accuracy"
+    """Name of the metric that is published for the set."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct images."""
+        return self.correct / self.total
+
+    @property
+    def interval(self) -> Interval:
+        """99.5% Clopper-Pearson interval of the accuracy."""
+        return clopper_pearson(self.correct, self.total)
+
+    def scalars(self) -> dict[str, float]:
+        """Values to log, by name."""
+        values = {
+            "accuracy": self.accuracy,
+            "accuracy_lower": self.interval.lower,
+            "accuracy_upper": self.interval.upper,
+            "mean_per_class_accuracy": self.mean_per_class_accuracy,
+            "top5_accuracy": self.top5_accuracy,
+            "calibration_error": self.calibration_error,
+            "negative_log_likelihood": self.negative_log_likelihood,
+            "evaluations_per_image": self.evaluations_per_image,
+            "seconds_per_image": self.seconds_per_image,
+            "evaluations_per_second": self.evaluations_per_second,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class SetMetrics(nn.Module):
+    """Metrics of one test set.
+
+    Args:
+        num_labels: Number of labels.
+        metric: Name of the metric that is published for the set.
+    """
+
+    def __init__(self, num_labels: int, metric: str = "accuracy") -> None:
+        super().__init__()
+        self.metric = metric
+        many = max(num_labels, 2)
+        self.stats = MulticlassStatScores(num_classes=many, average=None)
+        self.top5 = (
+            MulticlassAccuracy(num_classes=many, top_k=TOP_K, average="micro")
+            if num_labels > TOP_K
+            else None
+        )
+        self.calibration = MulticlassCalibrationError(num_classes=many, n_bins=BINS, norm="l1")
+        self.nll, self.evaluations, self.seconds = SumMetric(), SumMetric(), SumMetric()
+        self.wall, self.skipped = MaxMetric(), SumMetric()
+        # Seconds and counts of a long run leave the range where float32 counts exactly.
+        for total in (self.nll, self.evaluations, self.seconds, self.wall):
+            total.set_dtype(torch.float64)
+        self._wall, self._correct, self._total = 0.0, 0, 0
+
+    def update(
+        self,
+        scores: Tensor,
+        probabilities: Tensor,
+        predictions: Tensor,
+        labels: Tensor,
+        evaluations: Tensor,
+        seconds: float,
+    ) -> None:
+        """Count a batch of images.
+
+        Args:
+            scores: Label scores, lower is better, shape ``(images, labels)``.
+            probabilities: Posterior, of the same shape.
+            predictions: Predicted labels, shape ``(images,)``.
+            labels: True labels, shape ``(images,)``.
+            evaluations: Model evaluations of each image, shape ``(images,)``.
+            seconds: Time that the batch took.
+        """
+        self.stats.update(predictions, labels)
+        self._correct += int((predictions == labels).sum())
+        self._total += len(labels)
+        if self.top5 is not None:
+            self.top5.update(-scores, labels)
+        if scores.shape[1] > 1:
+            self.calibration.update(probabilities, labels)
+        likelihood = probabilities.double().gather(1, labels[:, None])
+        tiny = torch.finfo(torch.float32).tiny
+        self.nll.update(-likelihood.clamp(min=tiny).log().sum())
+        self.evaluations.update(evaluations.sum().double())
+        self.seconds.update(seconds)
+        self._wall += seconds
+        self.wall.update(self._wall)
+
+    def skip(self) -> None:
+        """Count an image that could not be read."""
+        self.skipped.update(1)
+
+    def running_accuracy(self) -> float | None:
+        """Accuracy of this rank so far; none before the first image."""
+        return self._correct / self._total if self._total else None
+
+    def compute(self) -> Report | None:
+        """The report over all ranks; none where no image was counted."""
+        stats = self.stats.compute()
+        true_positives, support = stats[:, 0], stats[:, 4]
+        total = int(support.sum())
+        if total == 0:
+            return None
+        nll, evaluations = float(self.nll.compute()), round(float(self.evaluations.compute()))
+        seconds, wall = float(self.seconds.compute()), float(self.wall.compute())
+        calibration = float(self.calibration.compute())
+        top5 = None if self.top5 is None else float(self.top5.compute())
+        skipped = int(self.skipped.compute())
+        present = support > 0
+        recall = true_positives[present].double() / support[present]
+        return Report(
+            correct=int(true_positives.sum()),
+            total=total,
+            mean_per_class_accuracy=float(recall.mean()),
+            top5_accuracy=top5,
+            calibration_error=calibration,
+            negative_log_likelihood=nll / total,
+            evaluations=evaluations,
+            evaluations_per_image=evaluations / total,
+            seconds_per_image=seconds / total,
+            evaluations_per_second=evaluations / wall if wall else 0.0,
+            skipped=skipped,
+            metric=self.metric,
+        )

@@ -1,0 +1,204 @@
+"""Results of a run on disk, read by everything downstream.
+
+A run is a folder::
+
+    config.yaml      the resolved configuration (command line only)
+    run.json         what decides the results: classifier, strategy, weights, ...
+    parts/           rows of each batch, while the run goes on
+    images.parquet   one row an image
+    summary.json     accuracies and costs by set, with `correct` and `total` as integers
+
+Files appear whole or not at all, so that an interrupted run can go on from what is there.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from diffclf_lightning.errors import InputError
+from diffclf_lightning.metrics import Report
+from diffclf_lightning.predictions import Outcome, Predictions
+
+SCHEMA = pa.schema(
+    {
+        "set": pa.string(),
+        "key": pa.string(),
+        "label": pa.int64(),
+        "prediction": pa.int64(),
+        "scores": pa.list_(pa.float32()),
+        "standard_errors": pa.list_(pa.float32()),
+        "counts": pa.list_(pa.int64()),
+        "probabilities": pa.list_(pa.float32()),
+        "evaluations": pa.int64(),
+        "seconds": pa.float64(),
+    }
+)
+ERRORS = pa.field("errors", pa.list_(pa.list_(pa.float32())))
+"""Optional column: error of each candidate at each trial, NaN where never evaluated."""
+
+
+class RunFolder:
+    """The folder of one run.
+
+    Args:
+        path: Where it is or shall be.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.images, self.parts = self.path / "images.parquet", self.path / "parts"
+        self.summary_file, self.run_file = self.path / "summary.json", self.path / "run.json"
+
+    def begin(self, description: Mapping[str, Any]) -> None:
+        """Make the folder, or take up the run that it holds.
+
+        Args:
+            description: What decides the results.
+
+        Raises:
+            InputError: If it holds results of something else.
+        """
+        self.parts.mkdir(parents=True, exist_ok=True)
+        if self.run_file.exists():
+            before = json.loads(self.run_file.read_text())
+            for key in sorted(before.keys() | description.keys()):
+                if before.get(key) != description.get(key):
+                    raise InputError(
+                        f"Expected the folder {str(self.path)!r} to be new or to hold results of "
+                        f"the same configuration, but its {key} was {before.get(key)!r} and is now "
+                        f"{description.get(key)!r}. Choose another `results.folder`."
+                    )
+        write_whole(self.run_file, json.dumps(description, indent=2) + "\n")
+
+    def add(self, name: str, predictions: Predictions, *, errors: bool = False) -> None:
+        """Write the rows of a batch.
+
+        Args:
+            name: Name of the part, unique in the run.
+            predictions: Results of the batch.
+            errors: Whether the error of every trial is written too.
+        """
+        schema = SCHEMA.append(ERRORS) if errors else SCHEMA
+        columns = _columns(predictions, errors=errors)
+        table = pa.table(columns, schema=schema)
+        partial = self.parts / f"{name}.partial"
+        pq.write_table(table, partial)
+        partial.replace(self.parts / f"{name}.parquet")
+
+    def rows(self) -> pa.Table | None:
+        """All rows there are; none in a new folder."""
+        files = [*([self.images] if self.images.exists() else []), *self._part_files()]
+        if not files:
+            return None
+        return pa.concat_tables([pq.read_table(f) for f in files], promote_options="default")
+
+    def completed(self) -> dict[tuple[str, str], tuple[Outcome, int, float]]:
+        """Stored answers by (set, key): the outcome, the label and the seconds."""
+        rows = self.rows()
+        if rows is None:
+            return {}
+        return {
+            (row["set"], row["key"]): (_outcome(row), row["label"], row["seconds"])
+            for row in rows.to_pylist()
+            if row["label"] is not None
+        }
+
+    def finish(self, reports: Mapping[str, Report], description: Mapping[str, Any]) -> None:
+        """Gather the parts into one file and write the summary.
+
+        Args:
+            reports: Report of each set.
+            description: What decides the results.
+        """
+        rows = self.rows()
+        if rows is not None:
+            partial = self.images.with_suffix(".partial")
+            order = [("set", "ascending"), ("key", "ascending")]
+            pq.write_table(rows.sort_by(order), partial)
+            partial.replace(self.images)
+            for file in self._part_files():
+                file.unlink()
+        if self.parts.exists() and not any(self.parts.iterdir()):
+            self.parts.rmdir()
+        sets = {
+            name: {
+                **asdict(report),
+                "accuracy": report.accuracy,
+                "interval": [report.interval.lower, report.interval.upper],
+            }
+            for name, report in reports.items()
+        }
+        summary = {"run": dict(description), "sets": sets}
+        write_whole(self.summary_file, json.dumps(summary, indent=2) + "\n")
+
+    def summary(self) -> dict[str, Any]:
+        """Content of ``summary.json``.
+
+        Raises:
+            InputError: If the run has not ended.
+        """
+        if not self.summary_file.is_file():
+            raise InputError(
+                f"Expected {str(self.path)!r} to be the folder of a finished run, but it has no "
+                "summary.json. Name a folder that `diffclf test` printed."
+            )
+        content: dict[str, Any] = json.loads(self.summary_file.read_text())
+        return content
+
+    def _part_files(self) -> list[Path]:
+        return sorted(self.parts.glob("*.parquet"))
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all.
+
+    Args:
+        file: The file.
+        text: Its content.
+    """
+    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    partial.write_text(text)
+    partial.replace(file)
+
+
+def _columns(predictions: Predictions, *, errors: bool) -> dict[str, list[Any]]:
+    count, outcome = len(predictions.keys), predictions.outcome
+    labels = predictions.labels
+    columns: dict[str, list[Any]] = {
+        "set": [predictions.set_name] * count,
+        "key": predictions.keys,
+        "label": [None] * count if labels is None else labels.tolist(),
+        "prediction": outcome.predictions.tolist(),
+        "scores": outcome.scores.tolist(),
+        "standard_errors": outcome.standard_errors.tolist(),
+        "counts": outcome.counts.tolist(),
+        "probabilities": outcome.probabilities.tolist(),
+        "evaluations": outcome.evaluations.tolist(),
+        "seconds": [predictions.seconds] * count,
+    }
+    if errors:
+        table = outcome.table
+        columns["errors"] = [None] * count if table is None else table.errors.cpu().tolist()
+    return columns
+
+
+def _outcome(row: Mapping[str, Any]) -> Outcome:
+    def one(name: str, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.tensor([row[name]], dtype=dtype)
+
+    return Outcome(
+        predictions=one("prediction", torch.int64),
+        scores=one("scores"),
+        probabilities=one("probabilities"),
+        standard_errors=one("standard_errors"),
+        counts=one("counts", torch.int64),
+        evaluations=one("evaluations", torch.int64),
+    )

@@ -1,0 +1,53 @@
+"""Which images a rank sees, so that each counts exactly once.
+
+:class:`torch.utils.data.DistributedSampler`, which Lightning puts into a loader, repeats images
+until all ranks have as many. Position ``p`` of rank ``r`` of ``W`` stands at ``p W + r`` in the
+padded order; whatever stands behind the length of the data set is a repeat.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch.utils.data import DistributedSampler, SequentialSampler
+
+
+def named_loaders(loaders: Any, prefix: str) -> dict[str, Any]:
+    """Loaders by set name, in the order in which Lightning numbers them.
+
+    Args:
+        loaders: A loader, a sequence of loaders, or a mapping from names to loaders.
+        prefix: Name of a loader that has none.
+
+    Returns:
+        The loaders by name.
+    """
+    if isinstance(loaders, Mapping):
+        return dict(loaders)
+    if isinstance(loaders, Sequence):
+        names = [prefix] if len(loaders) == 1 else [f"{prefix}_{i}" for i in range(len(loaders))]
+        return dict(zip(names, loaders, strict=True))
+    return {prefix: loaders}
+
+
+def sample_indices(loader: Any) -> list[int] | None:
+    """Index in the data set of each image that this rank's loader gives, in order.
+
+    Args:
+        loader: The loader that Lightning has prepared.
+
+    Returns:
+        Indices, -1 for an image that is a repeat; none where the order cannot be known (an
+        iterable data set, or a sampler that draws anew each time).
+    """
+    sampler = getattr(getattr(loader, "batch_sampler", None), "sampler", None)
+    if isinstance(sampler, SequentialSampler):
+        return list(range(len(sampler)))
+    if not isinstance(sampler, DistributedSampler):
+        return None
+    indices = [int(i) for i in sampler]
+    dataset: Any = sampler.dataset
+    length, world = len(dataset), sampler.num_replicas
+    return [
+        index if position * world + sampler.rank < length else -1
+        for position, index in enumerate(indices)
+    ]

@@ -1,0 +1,46 @@
+"""Installs the wheel outside the repository and imports every module of it."""
+
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+IMPORT_ALL = """
+import importlib, json, pathlib, pkgutil
+import diffclf_lightning
+root = pathlib.Path(diffclf_lightning.__file__).parent
+assert "site-packages" in str(root), root
+names = [m.name for m in pkgutil.walk_packages([str(root)], "diffclf_lightning.")]
+for name in names:
+    if not name.endswith("__main__"):
+        importlib.import_module(name)
+assert (root / "assets/digits-dit/model_index.json").is_file()
+assert (root / "configs/digits.yaml").is_file()
+assert (root / "py.typed").is_file()
+print(f"{len(names)} modules imported from {root.name}")
+"""
+
+
+def main(folder: Path) -> None:
+    """Check the one wheel in a folder."""
+    (wheel,) = folder.glob("*.whl")
+    with tempfile.TemporaryDirectory() as away:
+        # Dependencies come from the environment that runs this; the package itself must not.
+        venv.create(away, with_pip=False)
+        python = Path(away) / "bin" / "python"
+        target = subprocess.check_output(
+            [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
+        ).strip()
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target]
+        subprocess.run([*pip, str(wheel.resolve())], check=True)
+        own = subprocess.check_output(
+            [sys.executable, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+            text=True,
+        ).strip()
+        (Path(target) / "dependencies.pth").write_text(own + "\n")
+        subprocess.run([python, "-c", IMPORT_ALL], check=True, cwd=away)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

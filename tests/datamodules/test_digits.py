@@ -1,0 +1,75 @@
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from diffclf_lightning import InputError
+from diffclf_lightning.datamodules import Digits
+from diffclf_lightning.datamodules.digits import SHIFTS, random_affine
+from diffclf_lightning.denoisers import CenterCrop
+
+
+def loaded(name="digits", **kwargs):
+    data = Digits(test_sets=[name], batch_size=1000, **kwargs)
+    data.transform = CenterCrop(8, channels=1)
+    return next(iter(data.test_dataloader()[name]))
+
+
+def test_held_out_images_are_the_last_500():
+    images, labels = loaded()
+    bunch = load_digits()
+    assert labels.tolist() == bunch.target[1297:].tolist()
+    levels = images[:, 0].double() / 255 * 16
+    assert (levels - torch.from_numpy(bunch.images[1297:])).abs().max() < 0.05
+
+
+def test_training_never_sees_a_held_out_image():
+    data = Digits(augment=0.0, batch_size=1297)
+    data.transform = CenterCrop(8, channels=1)
+    images, labels = next(iter(data.train_dataloader()))
+    bunch = load_digits()
+    expected = torch.from_numpy(bunch.images[:1297] / 16 * 255).round()
+    key = (images[:, 0].double() * torch.arange(64).reshape(8, 8)).sum(dim=(1, 2))
+    assert torch.equal(key.sort().values, (expected * torch.arange(64).reshape(8, 8)).sum((1, 2)).sort().values)
+    assert sorted(labels.tolist()) == sorted(bunch.target[:1297].tolist())
+
+
+@pytest.mark.parametrize("name", [*SHIFTS, "fonts"])
+def test_shifted_sets_keep_labels_and_change_pixels(name):
+    images, labels = loaded(name)
+    original, true = loaded()
+    if name == "fonts":
+        assert labels.bincount().tolist() == [len(labels) // 10] * 10
+        assert len(labels) >= 150
+        return
+    assert torch.equal(labels, true)
+    changed = (images != original).flatten(1).any(dim=1).float().mean()
+    assert changed > 0.9
+    again, _ = loaded(name)
+    assert torch.equal(images, again)
+
+
+def test_subset_is_the_first_images():
+    few, _ = loaded("noise_0.25", num_test=7)
+    many, _ = loaded("noise_0.25")
+    assert torch.equal(few, many[:7])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"test_sets": ["digit"]}, "`test_sets`.*but got digit"),
+        ({"test_sets": []}, "but got nothing"),
+        ({"num_test": 501}, "`num_test` to be from 1 to 500, but got 501"),
+        ({"batch_size": 0}, "`batch_size`"),
+    ],
+)
+def test_bad_arguments_are_named(kwargs, message):
+    with pytest.raises(InputError, match=message):
+        Digits(**kwargs)
+
+
+def test_augmentation_changes_the_share_that_was_asked_for(seed):
+    images = torch.randint(256, (2000, 1, 8, 8), dtype=torch.uint8)
+    assert torch.equal(random_affine(images, 0.0), images)
+    changed = (random_affine(images, 0.7) != images).flatten(1).any(dim=1).float().mean()
+    assert changed == pytest.approx(0.7, abs=0.05)

@@ -1,0 +1,47 @@
+import json
+
+import pytest
+import tiny
+
+from diffclf_lightning import AutoDenoiser, InputError
+
+
+def test_embedded_model_is_a_dit_of_pixels():
+    model = AutoDenoiser.from_pretrained("diffclf/digits-dit")
+    assert model.sample_shape == model.image_shape == (1, 8, 8)
+    assert model.num_classes == 10
+    assert model.vae is None
+
+
+def test_unknown_embedded_model_is_named():
+    with pytest.raises(InputError, match=r"diffclf/digits-dit.*but got 'diffclf/nothing'"):
+        AutoDenoiser.from_pretrained("diffclf/nothing")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "it has no model_index.json"),
+        ("{", "is no JSON"),
+        (json.dumps({"_class_name": "FluxPipeline"}), "names 'FluxPipeline'"),
+    ],
+)
+def test_folder_without_a_usable_pipeline(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "model_index.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        AutoDenoiser.from_pretrained(str(tmp_path))
+
+
+def test_missing_weights_are_named(tmp_path):
+    tiny.unet().save_pretrained(tmp_path)
+    for file in (tmp_path / "unet").glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(InputError, match="diffusion_pytorch_model"):
+        AutoDenoiser.from_pretrained(str(tmp_path))
+
+
+def test_id_that_is_nowhere(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(InputError, match="no folder, and the hub gave no pipeline"):
+        AutoDenoiser.from_pretrained("someone/no-such-model")

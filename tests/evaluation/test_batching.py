@@ -1,0 +1,40 @@
+import time
+
+import pytest
+import torch
+
+from diffclf_lightning.evaluation import find_evaluations_per_batch
+
+
+def cost(fixed, each):
+    return lambda size: time.sleep(fixed + each * size)
+
+
+def test_grows_while_it_gains():
+    assert find_evaluations_per_batch(cost(0.02, 0.0), largest=64) == 64
+
+
+def test_stops_where_nothing_is_gained():
+    assert find_evaluations_per_batch(cost(0.0, 0.01), largest=4096) <= 2
+
+
+def test_never_exceeds_what_there_is():
+    assert find_evaluations_per_batch(cost(0.02, 0.0), largest=5) == 4
+    assert find_evaluations_per_batch(cost(0.0, 0.0), largest=1) == 1
+
+
+def test_takes_the_largest_that_fits():
+    def forward(size):
+        if size > 8:
+            raise torch.OutOfMemoryError
+        time.sleep(0.01)
+
+    assert find_evaluations_per_batch(forward, largest=1024) == 8
+
+
+def test_says_when_not_even_one_fits():
+    def forward(size):
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(torch.OutOfMemoryError):
+        find_evaluations_per_batch(forward)

@@ -1,0 +1,202 @@
+"""The command line, through every shipped configuration of digits."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from diffclf_lightning.cli import CONFIGS, find_config, main, resolve_configs, shipped_configs
+from diffclf_lightning.denoisers.auto import ASSETS
+
+CHEAP = ["--model.strategy.trials=[1,3]", "--model.strategy.keep=[2,1]", "--data.num_test=20"]
+
+
+@dataclass
+class Run:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def diffclf(tmp_path, monkeypatch, capfd):
+    """Runs the command line in this process, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*args, code=0):
+        try:
+            main([str(arg) for arg in args])
+            returncode = 0
+        except SystemExit as stop:
+            returncode = stop.code
+        out = Run(returncode, *capfd.readouterr())
+        assert out.returncode == code, out.stderr
+        return out
+
+    return run
+
+
+def same(first, second):
+    """Equal rows, but for time and round-off."""
+    exact = ["set", "key", "label", "prediction", "counts", "evaluations"]
+    assert first.select(exact).equals(second.select(exact))
+    for mine, theirs in zip(first["scores"].to_pylist(), second["scores"].to_pylist(), strict=True):
+        assert mine == pytest.approx(theirs, abs=1e-5)
+
+
+def test_command_in_a_process_of_its_own(tmp_path):
+    command = [sys.executable, "-m", "diffclf_lightning", "test", "--config", "digits"]
+    run = subprocess.run([*command, *CHEAP], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "/20" in run.stdout
+    bad = [*command, "--model.strategy.keep=[4,3,2]"]
+    run = subprocess.run(bad, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert "diffclf: error: Expected the last entry of argument `keep`" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_digits_end_to_end(tmp_path, diffclf):
+    run = diffclf("test", "--config", "digits", *CHEAP, "--results.errors=true")
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert f"Results: runs/{folder.name}" in run.stdout
+    summary = json.loads((folder / "summary.json").read_text())["sets"]["digits"]
+    rows = pq.read_table(folder / "images.parquet").to_pylist()
+    assert summary["total"] == len(rows) == 20
+    assert summary["correct"] == sum(r["label"] == r["prediction"] for r in rows) >= 18
+    assert isinstance(summary["correct"], int)
+    assert f"{summary['correct']}/20" in run.stdout
+    assert all(r["evaluations"] == 14 == sum(r["counts"]) for r in rows)
+    assert torch.tensor(rows[0]["errors"]).shape == (10, 3)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["model"]["init_args"]["strategy"]["init_args"]["trials"] == [1, 3]
+    assert (folder / "errors-digits.png").stat().st_size > 10_000
+    assert "280/280 evaluations" in run.stderr
+    assert not list(folder.rglob("*.partial"))
+
+
+def test_resolved_configuration_repeats_the_run(tmp_path, diffclf):
+    diffclf("test", "--config", "digits", *CHEAP, "--results.folder=a")
+    diffclf("test", "--config=a/config.yaml", "--results.folder=b")
+    first, second = (pq.read_table(tmp_path / f / "images.parquet") for f in "ab")
+    same(first, second)
+
+
+def test_all_shifted_sets(tmp_path, diffclf):
+    run = diffclf("test", "--config", "digits_shifts", *CHEAP, "--results.folder=r")
+    sets = json.loads((tmp_path / "r" / "summary.json").read_text())["sets"]
+    assert len(sets) == 12
+    assert sets["digits"]["total"] == sets["rotation_30"]["total"] == 20
+    assert sets["fonts"]["total"] > 100
+    assert all(name in run.stdout for name in sets)
+
+
+def test_validate_gives_a_temperature(tmp_path, diffclf):
+    strategy = [
+        "--model.validation_strategy=Full",
+        "--model.validation_strategy.trials=3",
+        "--trainer.limit_val_batches=1",
+        "--data.batch_size=40",
+    ]
+    run = diffclf("validate", "--config", "digits", *strategy)
+    assert "validation/temperature" in run.stdout
+
+
+def test_predict_stores_predictions(tmp_path, diffclf):
+    diffclf("predict", "--config", "digits", *CHEAP, "--results.folder=r")
+    rows = pq.read_table(tmp_path / "r" / "images.parquet").to_pylist()
+    assert len(rows) == 20
+    assert [r["label"] for r in rows] == [None] * 20
+
+
+def test_training_writes_a_model_that_test_takes(tmp_path, diffclf):
+    short = ["--trainer.max_steps=4", "--data.repeats=1", "--trainer.limit_val_batches=0"]
+    diffclf("fit", "--config", "digits_train", *short)
+    assert (tmp_path / "runs/digits-dit/model_index.json").is_file()
+    model = "--model.denoiser.pretrained_model_name_or_path=runs/digits-dit"
+    diffclf("test", "--config", "digits", *CHEAP, model, "--results.folder=r")
+    assert (
+        json.loads((tmp_path / "r" / "summary.json").read_text())["sets"]["digits"]["total"] == 20
+    )
+
+
+def test_an_interrupted_run_goes_on(tmp_path, diffclf):
+    """Half of the rows are taken away; the run brings back exactly those."""
+    run = ["test", "--config", "digits", *CHEAP, "--results.folder=r", "--data.batch_size=4"]
+    diffclf(*run)
+    file = tmp_path / "r" / "images.parquet"
+    whole = pq.read_table(file)
+    summary = json.loads((tmp_path / "r" / "summary.json").read_text())["sets"]
+    pq.write_table(whole.slice(0, 9), file)
+    again = diffclf(*run)
+    assert "154/154 evaluations" in again.stderr
+    same(pq.read_table(file), whole)
+    after = json.loads((tmp_path / "r" / "summary.json").read_text())["sets"]
+    for key in ("correct", "total", "evaluations", "negative_log_likelihood", "top5_accuracy"):
+        assert after["digits"][key] == pytest.approx(summary["digits"][key])
+
+
+def test_a_folder_of_another_configuration_is_refused(tmp_path, diffclf):
+    diffclf("test", "--config", "digits", *CHEAP, "--results.folder=r")
+    other = diffclf(
+        "test", "--config", "digits", *CHEAP, "--results.folder=r", "--model.loss=l1", code=2
+    )
+    assert "its loss was 'l2' and is now 'l1'" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--model.strategy.keep=[40,2,1]"], "`keep` to be at most 10"),
+        (["--model.strategy.keep=[4,4,1]"], "`keep` to be decreasing"),
+        (["--model.strategy.keep=[4,3,2]"], "last entry of argument `keep`"),
+        (["--model.strategy.trials=[4,4,50]"], "`trials` to be increasing"),
+        (["--model.strategy.keep=[4,1]"], "one entry a stage"),
+        (["--model.loss=l7"], "l2, l1, huber"),
+        (["--model.template=a photo"], "one place {} for the class name"),
+        (["--model.template=a {}"], "leave out `template`"),
+        (["--data.test_sets=[nothing]"], "`test_sets`"),
+        (["--model.denoiser.pretrained_model_name_or_path=."], "it has no model_index.json"),
+    ],
+)
+def test_bad_input_gets_one_error_and_no_traceback(diffclf, args, message):
+    run = diffclf("test", "--config", "digits", *args, code=2)
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
+    assert "evaluations" not in run.stderr
+
+
+def test_damaged_weights_are_named(tmp_path, diffclf):
+    shutil.copytree(ASSETS / "digits-dit", tmp_path / "model")
+    file = tmp_path / "model/transformer/diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    weights["proj_out_2.bias"][0] = torch.nan
+    save_file(weights, file, metadata={"format": "pt"})
+    model = "--model.denoiser.pretrained_model_name_or_path=model"
+    run = diffclf("test", "--config", "digits", *CHEAP, model, code=2)
+    assert "the model gave nan for candidate '0' at timestep" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_shipped_configurations_are_found_by_name():
+    assert {"digits", "digits_shifts", "digits_train"} <= set(shipped_configs())
+    assert Path(find_config("digits")) == CONFIGS / "digits.yaml"
+    args, name = resolve_configs(["test", "--config=digits", "-c", "digits_shifts"])
+    assert args[1] == f"--config={CONFIGS / 'digits.yaml'}"
+    assert args[3] == str(CONFIGS / "digits_shifts.yaml")
+    assert name == "digits_shifts"
+
+
+def test_unknown_configuration_is_named(diffclf):
+    run = diffclf("test", "--config", "digitz", code=2)
+    assert "a file or one of" in run.stderr
+    assert "'digitz'" in run.stderr

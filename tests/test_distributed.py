@@ -1,0 +1,48 @@
+"""1, 2 and 3 processes: every image counts once and gets the same answer."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+RUN = [
+    sys.executable, "-m", "diffclf_lightning", "test", "--config", "digits",
+    "--trainer.accelerator=cpu", "--model.strategy.trials=[1,4]", "--model.strategy.keep=[2,1]",
+    "--model.evaluations_per_batch=256",
+]  # fmt: skip
+
+
+def run(folder, processes, images):
+    ddp = ["--trainer.strategy=ddp", f"--trainer.devices={processes}"] if processes > 1 else []
+    arguments = [f"--data.num_test={images}", "--data.batch_size=32", f"--results.folder={folder}"]
+    subprocess.run(
+        [*RUN, *ddp, *arguments], check=True, capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=folder.parent,
+    )  # fmt: skip
+    rows = pq.read_table(folder / "images.parquet").to_pylist()
+    summary = json.loads((folder / "summary.json").read_text())["sets"]["digits"]
+    return rows, summary
+
+
+@pytest.mark.parametrize("images", [500, 7])
+def test_number_of_processes_changes_nothing(tmp_path, images):
+    single, summary = run(tmp_path / "1", 1, images)
+    assert summary["total"] == images
+    for processes in (2, 3):
+        rows, several = run(tmp_path / str(processes), processes, images)
+        assert several["total"] == images == len({r["key"] for r in rows}) == len(rows)
+        assert [r["prediction"] for r in rows] == [r["prediction"] for r in single]
+        for mine, theirs in zip(rows, single, strict=True):
+            assert mine["scores"] == pytest.approx(theirs["scores"], abs=1e-5)
+        for key in ("correct", "evaluations", "mean_per_class_accuracy", "top5_accuracy"):
+            assert several[key] == pytest.approx(summary[key])
+        for key in ("negative_log_likelihood", "calibration_error"):
+            assert several[key] == pytest.approx(summary[key], abs=1e-4)
+
+
+def test_more_processes_than_images(tmp_path):
+    _, summary = run(tmp_path / "r", 2, 1)
+    assert summary["total"] == 1
