@@ -14,6 +14,7 @@ from diffclf_lightning.evaluation import (
     UniformGrid,
     evaluate,
 )
+from diffclf_lightning.prompts import EachPrompt, MeanEmbedding, PromptFile, Prompts
 
 __version__ = "0.1.0"
 
@@ -22,10 +23,14 @@ __all__ = [
     "Candidates",
     "Denoiser",
     "DiffusionClassifier",
+    "EachPrompt",
     "ErrorTable",
     "Full",
     "InputError",
+    "MeanEmbedding",
     "NestedGrid",
+    "PromptFile",
+    "Prompts",
     "PublishedGrid",
     "Staged",
     "Strategy",

@@ -1,13 +1,16 @@
 """Candidates: the conditionings to choose among, and the label that each stands for.
 
-A candidate is one conditioning, a class id or a prompt. Several may stand for one label: several
-prompts of a class, or the ImageNet ids of an ObjectNet class.
+A candidate is one conditioning: a class id, a prompt, or several prompts whose embeddings are
+averaged. Several candidates may stand for one label: several prompts of a class, or the ImageNet
+ids of an ObjectNet class.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from diffclf_lightning.errors import InputError
+
+Condition = int | str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -15,21 +18,18 @@ class Candidates:
     """Conditions and their labels.
 
     Args:
-        conditions: Class ids or prompts.
+        conditions: Class ids, prompts, or tuples of prompts.
         labels: Label of each condition, from 0.
 
     Raises:
         InputError: If there are none, or not as many labels as conditions.
 
     Example:
-        >>> cats = Candidates.from_template("a photo of a {}.", ["lion", "tiger"])
-        >>> cats.conditions
-        ('a photo of a lion.', 'a photo of a tiger.')
-        >>> cats.restrict([1]).labels
-        (1,)
+        >>> Candidates(["a lion", "a tiger", "a big cat"], [0, 1, 1]).restrict([1]).conditions
+        ('a tiger', 'a big cat')
     """
 
-    conditions: Sequence[int | str]
+    conditions: Sequence[Condition]
     labels: Sequence[int]
 
     def __post_init__(self) -> None:
@@ -62,32 +62,6 @@ class Candidates:
             The candidates.
         """
         return cls(range(num_classes), range(num_classes))
-
-    @classmethod
-    def from_template(
-        cls, template: str | Iterable[str], classnames: Sequence[str]
-    ) -> "Candidates":
-        """One prompt a class and template.
-
-        Args:
-            template: One or several templates, with ``{}`` for the class name.
-            classnames: Class names in the order of labels.
-
-        Returns:
-            The candidates; those of several templates share their class's label.
-
-        Raises:
-            InputError: If a template has no place for the name.
-        """
-        templates = [template] if isinstance(template, str) else list(template)
-        for text in templates:
-            if text.count("{}") != 1:
-                raise InputError(
-                    "Expected argument `template` to have one place {} for the class name, but got "
-                    f"{text!r}. Write for instance 'a photo of a {{}}.'."
-                )
-        prompts = [t.replace("{}", name) for name in classnames for t in templates]
-        return cls(prompts, [i for i in range(len(classnames)) for _ in templates])
 
     def restrict(self, labels: Collection[int]) -> "Candidates":
         """The candidates of some labels only.

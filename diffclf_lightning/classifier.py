@@ -12,7 +12,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from torchmetrics.aggregation import CatMetric
 
-from diffclf_lightning.candidates import Candidates
+from diffclf_lightning.candidates import Candidates, Condition
 from diffclf_lightning.denoisers import Denoiser
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import (
@@ -30,6 +30,7 @@ from diffclf_lightning.evaluation import (
 from diffclf_lightning.image_classifier import ImageClassifier, image_and_label
 from diffclf_lightning.metrics import fit_temperature
 from diffclf_lightning.predictions import Outcome
+from diffclf_lightning.prompts import EachPrompt, Prompts
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,10 @@ class DiffusionClassifier(ImageClassifier):
         denoiser: The diffusion model.
         strategy: How many trials each candidate gets; 250 for all when not given.
         loss: Compares noise with its prediction: ``l2``, ``l1``, ``huber`` or a function.
-        candidates: What to choose among. When not given: prompts from ``template`` and the class
-            names, or class ids for a class-conditional model.
-        template: Prompt template, or several, with ``{}`` for the class name.
+        candidates: What to choose among, or prompts that make it from the class names. When not
+            given: ``template``, or the classes of a class-conditional model.
+        template: Prompt template with ``{}`` for the class name, or several, each prompt of which
+            is a candidate (:class:`EachPrompt`).
         classnames: Class names in the order of labels; the data module's when not given.
         grid: Which timesteps the trials use; :class:`NestedGrid` when not given.
         seed: Seed of the noise.
@@ -81,7 +83,7 @@ class DiffusionClassifier(ImageClassifier):
         denoiser: Denoiser,
         strategy: Strategy | None = None,
         loss: str | Loss = "l2",
-        candidates: Candidates | None = None,
+        candidates: Candidates | Prompts | None = None,
         template: str | list[str] | None = None,
         classnames: list[str] | None = None,
         grid: Grid | None = None,
@@ -112,8 +114,7 @@ class DiffusionClassifier(ImageClassifier):
         self.strategy = strategy or Full(trials=250)
         self.validation_strategy = validation_strategy or Full(trials=8)
         self.loss = get_loss(loss)
-        self.candidates = candidates
-        self.template = template
+        self.candidates = candidates if template is None else EachPrompt(template)
         self.classnames = classnames
         self.grid = grid or NestedGrid()
         self.noise = Noise(seed, noise_per_image)
@@ -127,8 +128,14 @@ class DiffusionClassifier(ImageClassifier):
         datamodule: Any = getattr(self.trainer, "datamodule", None)
         if getattr(datamodule, "transform", ...) is None:
             datamodule.transform = self.denoiser.transform
-        names = self.classnames or getattr(datamodule, "classnames", None)
-        self._candidates = self.candidates or self._default_candidates(names)
+        known = getattr(datamodule, "classnames", None)
+        names = self.classnames or known
+        if names is not None and known is not None and len(names) != len(known):
+            raise InputError(
+                f"Expected argument `classnames` to have {len(known)} names, one for each label of "
+                f"the data, but got {len(names)}."
+            )
+        self._candidates = self._settle(names)
         self.num_labels = max(self._candidates.labels) + 1
         if names is not None and len(names) != self.num_labels:
             raise InputError(
@@ -138,14 +145,11 @@ class DiffusionClassifier(ImageClassifier):
         used = self.strategy if stage in ("test", "predict") else self.validation_strategy
         used.check(len(self._candidates))
 
-    def _default_candidates(self, names: Sequence[str] | None) -> Candidates:
-        if self.template is not None:
-            if names is None:
-                raise InputError(
-                    "Expected argument `classnames` with `template`, since the data has none. Give "
-                    "the class names in the order of labels."
-                )
-            return Candidates.from_template(self.template, names)
+    def _settle(self, names: Sequence[str] | None) -> Candidates:
+        if isinstance(self.candidates, Prompts):
+            return self.candidates.candidates(names)
+        if self.candidates is not None:
+            return self.candidates
         if self.denoiser.num_classes is None:
             raise InputError(
                 f"Expected argument `template` or `candidates`, since "
@@ -274,9 +278,9 @@ class DiffusionClassifier(ImageClassifier):
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
-    def _conditions(self, labels: Sequence[int]) -> list[int | str]:
+    def _conditions(self, labels: Sequence[int]) -> list[Condition]:
         """A condition of each label, drawn where several stand for one."""
-        of_label: dict[int, list[int | str]] = {}
+        of_label: dict[int, list[Condition]] = {}
         for condition, label in zip(
             self._candidates.conditions, self._candidates.labels, strict=True
         ):

@@ -1,10 +1,16 @@
 import os
 import random
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 torch.set_num_threads(1)
+
+# Helpers that write tiny models and data sets, shared by tests in other folders.
+for helpers in ("datamodules", "denoisers"):
+    sys.path.insert(0, str(Path(__file__).parent / helpers))
 
 
 @pytest.fixture

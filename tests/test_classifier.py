@@ -126,7 +126,7 @@ def test_precision_leaves_schedule_noise_and_errors_in_float32(denoiser, data, p
         ({"evaluations_per_batch": 0}, "`evaluations_per_batch`"),
         ({"label_dropout": 1.0}, "`label_dropout`"),
         ({"loss": "l3"}, "`loss`"),
-        ({"template": "a photo"}, "`classnames` with `template`"),
+        ({"template": "a photo"}, "`classnames` with a template"),
         ({"template": "a photo", "classnames": ["x"]}, "`template` to have one place"),
         ({"classnames": ["x"] * 5}, "5 names for 6 labels"),
         ({"candidates": Candidates([0], [0]), "template": "a {}"}, "got both"),

@@ -60,7 +60,7 @@ def report_table(reports: Mapping[str, Report]) -> Table:
         if report.skipped:
             notes += f"\n{name}: {report.skipped} images could not be read and are left out"
     table = Table(box=SIMPLE_HEAD, caption=notes, caption_justify="left")
-    table.add_column("\nset", no_wrap=True)
+    table.add_column("\nset", overflow="fold", min_width=8)
     for column in COLUMNS:
         table.add_column(column, justify="right", no_wrap=True)
     for name, report in reports.items():

@@ -13,11 +13,10 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
+from diffclf_lightning.candidates import Condition
 from diffclf_lightning.denoisers.schedule import Schedule
 from diffclf_lightning.errors import InputError
 
-Condition = int | str | tuple[str, ...]
-"""A class id, a prompt, or several prompts whose embeddings are averaged."""
 Transform = Callable[[Image], Tensor]
 
 
@@ -36,6 +35,9 @@ class Denoiser(nn.Module, ABC):
         self.vae = vae
         if vae is not None:
             vae.requires_grad_(requires_grad=False)
+
+    options: frozenset[str] = frozenset()
+    """Arguments of :meth:`AutoDenoiser.from_pretrained` that not every family takes."""
 
     vae: Any
     num_classes: int | None = None

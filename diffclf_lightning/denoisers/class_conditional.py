@@ -13,7 +13,8 @@ import torch
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor, nn
 
-from diffclf_lightning.denoisers.base import Condition, Denoiser, Transform
+from diffclf_lightning.candidates import Condition
+from diffclf_lightning.denoisers.base import Denoiser, Transform
 from diffclf_lightning.denoisers.pipeline import save_pipeline
 from diffclf_lightning.denoisers.schedule import Schedule
 from diffclf_lightning.denoisers.transforms import ADMCrop, CenterCrop

@@ -15,7 +15,8 @@ import diffusers
 import torch
 from torch import Tensor, nn
 
-from diffclf_lightning.denoisers.base import Condition, Denoiser, Transform
+from diffclf_lightning.candidates import Condition
+from diffclf_lightning.denoisers.base import Denoiser, Transform
 from diffclf_lightning.denoisers.schedule import Schedule
 from diffclf_lightning.denoisers.transforms import CenterCrop
 

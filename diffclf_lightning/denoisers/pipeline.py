@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+RENAMED = {"TokenizersBackend": "PreTrainedTokenizerFast"}
+"""Names of transformers 5 that version 4 has under another; version 5 knows both."""
+
 
 def save_pipeline(
     folder: str | Path, name: str, parts: Mapping[str, Any], extra: Mapping[str, Any] | None = None
@@ -22,8 +25,8 @@ def save_pipeline(
     index: dict[str, Any] = {"_class_name": name}
     for part, module in parts.items():
         module.save_pretrained(folder / part)
-        library = type(module).__module__.split(".")[0]
-        index[part] = [library, type(module).__name__]
+        kind = type(module).__name__
+        index[part] = [type(module).__module__.split(".")[0], RENAMED.get(kind, kind)]
     index.update(extra or {})
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
     for file in folder.rglob("*"):

@@ -14,7 +14,8 @@ import transformers
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor, nn
 
-from diffclf_lightning.denoisers.base import Condition, Denoiser, Transform
+from diffclf_lightning.candidates import Condition
+from diffclf_lightning.denoisers.base import Denoiser, Transform
 from diffclf_lightning.denoisers.pipeline import save_pipeline
 from diffclf_lightning.denoisers.schedule import Schedule
 from diffclf_lightning.denoisers.transforms import CenterCrop
@@ -39,6 +40,8 @@ class StableDiffusion(Denoiser):
     Raises:
         InputError: If the parts do not fit together.
     """
+
+    options = frozenset({"image_size", "lora"})
 
     unet: Any
     text_encoder: Any
@@ -116,10 +119,19 @@ class StableDiffusion(Denoiser):
         vae = None
         if index.get("vae", (None, None))[0] is not None:
             vae = diffusers.AutoencoderKL.from_pretrained(path, subfolder="vae", **weights)
+        text_encoder, loading = text_class.from_pretrained(
+            path, subfolder="text_encoder", output_loading_info=True, **typed
+        )
+        missing = sorted(name for name in loading["missing_keys"] if "position_ids" not in name)
+        if missing:
+            raise InputError(
+                f"Expected the whole text encoder in {str(path)!r}, but {len(missing)} of its "
+                f"weights are missing, {missing[0]!r} first. Fetch the folder again."
+            )
         denoiser = cls(
             diffusers.UNet2DConditionModel.from_pretrained(path, subfolder="unet", **weights),
             Schedule.from_pretrained(path, index["scheduler"][1], **hub).scheduler,
-            text_class.from_pretrained(path, subfolder="text_encoder", **typed),
+            text_encoder,
             tokenizer_class.from_pretrained(path, subfolder="tokenizer", **hub),
             vae,
             image_size,

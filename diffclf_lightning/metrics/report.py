@@ -120,6 +120,7 @@ class SetMetrics(nn.Module):
         self.nll.update(-likelihood.clamp(min=tiny).log().sum())
         self.evaluations.update(evaluations.sum().double())
         self.seconds.update(seconds)
+        self.skipped.update(0)
         self._wall += seconds
         self.wall.update(self._wall)
 

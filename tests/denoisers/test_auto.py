@@ -2,6 +2,7 @@ import json
 
 import pytest
 import tiny
+import torch
 
 from diffclf_lightning import AutoDenoiser, InputError
 
@@ -45,3 +46,13 @@ def test_id_that_is_nowhere(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(InputError, match="no folder, and the hub gave no pipeline"):
         AutoDenoiser.from_pretrained("someone/no-such-model")
+
+
+def test_arguments_that_a_family_does_not_take_are_named():
+    with pytest.raises(InputError, match=r"`image_size` for .*but got 16. DiTDenoiser does not"):
+        AutoDenoiser.from_pretrained("diffclf/digits-dit", image_size=16)
+
+
+def test_weights_come_in_the_type_that_was_asked_for():
+    model = AutoDenoiser.from_pretrained("diffclf/digits-dit", torch_dtype="bfloat16")
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
