@@ -9,6 +9,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torchmetrics.aggregation import CatMetric
 
@@ -251,6 +253,11 @@ class DiffusionClassifier(ImageClassifier):
             return
         true_error = scores.gather(1, labels[:, None]).mean()
         self.log("validation/loss", true_error, prog_bar=True)
+        if (scores.argmin(dim=1) == labels).all() and self.trainer.state.fn == TrainerFn.VALIDATING:
+            rank_zero_warn(
+                "All validation images are classified correctly: the logged temperature is bounded "
+                "by nothing but the search. Validate on more, or on harder images."
+            )
         temperature = fit_temperature(scores.cpu(), labels.cpu())
         self.log("validation/temperature", torch.tensor(temperature, dtype=torch.float64))
 

@@ -100,6 +100,13 @@ def test_validation_logs_loss_accuracy_and_temperature(denoiser, data):
     assert logged["validation/accuracy"] == pytest.approx(accuracy)
 
 
+def test_temperature_without_an_error_is_not_taken_for_a_fit(denoiser):
+    easy = TensorDataset((denoiser.means.detach() + 1) / 2, torch.arange(CLASSES))
+    classifier = DiffusionClassifier(denoiser, validation_strategy=Full(20))
+    with pytest.warns(UserWarning, match="bounded by nothing"):
+        trainer().validate(classifier, DataLoader(easy, batch_size=6), verbose=False)
+
+
 @pytest.mark.parametrize("precision", ["32-true", "16-mixed", "bf16-mixed", "bf16-true"])
 def test_precision_leaves_schedule_noise_and_errors_in_float32(denoiser, data, precision):
     seen = []

@@ -59,7 +59,9 @@ def report_table(reports: Mapping[str, Report]) -> Table:
     for name, report in reports.items():
         if report.skipped:
             notes += f"\n{name}: {report.skipped} images could not be read and are left out"
-    table = Table(box=SIMPLE_HEAD, caption=notes, caption_justify="left")
+    table = Table(
+        box=SIMPLE_HEAD, caption=notes, caption_justify="left", pad_edge=False, collapse_padding=True
+    )
     table.add_column("\nset", overflow="fold", min_width=8)
     for column in COLUMNS:
         table.add_column(column, justify="right", no_wrap=True)

@@ -19,9 +19,10 @@ def printed(**reports):
 
 
 def test_a_row_holds_what_was_measured_and_fits_a_terminal():
-    text = printed(digits=REPORT, a_set_of_a_long_name=REPORT)
+    text = printed(digits=REPORT, translation_1=REPORT, a_set_of_a_long_name=REPORT)
     row = next(line for line in text.splitlines() if " digits " in line)
     assert row.split() == ["digits", "99.4", "(97.6-99.9)", "497/500", "99.4", "0.021", "148", "0.032"]
+    assert row.replace("digits       ", "translation_1") in text
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
