@@ -259,7 +259,7 @@ class DiffusionClassifier(ImageClassifier):
                 "by nothing but the search. Validate on more, or on harder images."
             )
         temperature = fit_temperature(scores.cpu(), labels.cpu())
-        self.log("validation/temperature", torch.tensor(temperature, dtype=torch.float64))
+        self.log("validation/temperature", torch.tensor(temperature, dtype=self._exact))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Denoising loss in the model's own target (mean squared error).

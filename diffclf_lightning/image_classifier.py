@@ -76,7 +76,7 @@ class ImageClassifier(LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.completed: Mapping[tuple[str, str], tuple[Outcome, int, float]] = {}
+        self.completed: Mapping[tuple[str, str], tuple[Outcome, int | None, float]] = {}
         self.sets: list[EvaluatedSet] = []
         self.reports: dict[str, Report] = {}
         self.on_evaluations: Callable[[int], None] | None = None
@@ -135,19 +135,19 @@ class ImageClassifier(LightningModule):
         metric = getattr(getattr(self.trainer, "datamodule", None), "metric", "accuracy")
         for name, loader in named_loaders(loaders, prefix).items():
             dataset = getattr(loader, "dataset", None)
+            ours = hasattr(dataset, "candidate_labels")
             classes = getattr(dataset, "candidate_labels", None)
             task, evaluations = self.prepare(classes)
-            known = getattr(dataset, "labels", None)
-            if known is not None:
-                self._check_labels(known, classes, name)
+            if ours:
+                self._check_labels(getattr(dataset, "labels", ()), classes, name)
             self.sets.append(
                 EvaluatedSet(
                     name,
                     task,
                     evaluations,
-                    SetMetrics(self.num_labels, metric).to(self.device),
+                    SetMetrics(self.num_labels, metric, self._exact).to(self.device),
                     sample_indices(loader),
-                    getattr(dataset, "keys", None),
+                    getattr(dataset, "keys", None) if ours else None,
                     self.global_rank,
                 )
             )
@@ -159,7 +159,8 @@ class ImageClassifier(LightningModule):
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
         """Classify a batch of images, labels or not; returns :class:`Predictions` or none."""
-        images, labels = image_and_label(batch) if isinstance(batch, Sequence) else (batch, None)
+        images = batch[0] if isinstance(batch, Sequence) else batch
+        labels = image_and_label(batch)[1] if _is_labelled(batch) else None
         return self.step(images, labels, self.sets[dataloader_idx], labelled=False)
 
     def step(
@@ -180,7 +181,8 @@ class ImageClassifier(LightningModule):
             if stored is None:
                 new.append((row, key))
             elif labels is not None:
-                self._count(current, *stored)
+                outcome, _, seconds = stored
+                self._count(current, outcome, labels[row], seconds)
         if not new:
             return None
         rows = [row for row, _ in new]
@@ -195,14 +197,14 @@ class ImageClassifier(LightningModule):
         return Predictions(current.name, keys, rows, labels, seconds / len(rows), outcome)
 
     def _count(
-        self, current: EvaluatedSet, outcome: Outcome, labels: Tensor | int, seconds: float
+        self, current: EvaluatedSet, outcome: Outcome, labels: Tensor, seconds: float
     ) -> None:
         device = self.device
         current.metrics.update(
             outcome.scores.to(device),
             outcome.probabilities.to(device),
             outcome.predictions.to(device),
-            torch.as_tensor(labels, device=device).reshape(-1),
+            labels.to(device).reshape(-1),
             outcome.evaluations.to(device),
             seconds,
         )
@@ -223,7 +225,12 @@ class ImageClassifier(LightningModule):
                 continue
             self.reports[current.name] = report
             values = {f"{prefix}{current.name}/{k}": v for k, v in report.scalars().items()}
-            self.log_dict({k: torch.tensor(v, dtype=torch.float64) for k, v in values.items()})
+            self.log_dict({k: torch.tensor(v, dtype=self._exact) for k, v in values.items()})
+
+    @property
+    def _exact(self) -> torch.dtype:
+        """Double precision, where the device has it."""
+        return torch.float32 if self.device.type == "mps" else torch.float64
 
     def running_accuracy(self) -> float | None:
         """Accuracy of this rank so far in the set under evaluation."""
@@ -258,13 +265,19 @@ def image_and_label(batch: Any) -> tuple[Tensor, Tensor]:
     Raises:
         InputError: If the batch is something else.
     """
-    if isinstance(batch, Sequence) and len(batch) == 2:
+    if _is_labelled(batch):
         images, labels = batch
-        if isinstance(labels, Tensor) and labels.ndim == 1 and not labels.is_floating_point():
-            return images, labels.long()
+        return images, labels.long()
     kinds = [type(part).__name__ for part in batch] if isinstance(batch, Sequence) else batch
     kind = kinds if isinstance(batch, Sequence) else type(batch).__name__
     raise InputError(
         "Expected batches of (image, label) with integer labels of shape (batch,), but got "
         f"{kind}. Let the data set return pairs of an image tensor and a class number."
     )
+
+
+def _is_labelled(batch: Any) -> bool:
+    if not isinstance(batch, Sequence) or len(batch) != 2:
+        return False
+    labels = batch[1]
+    return isinstance(labels, Tensor) and labels.ndim == 1 and not labels.is_floating_point()

@@ -100,15 +100,14 @@ class RunFolder:
             return None
         return pa.concat_tables([pq.read_table(f) for f in files], promote_options="default")
 
-    def completed(self) -> dict[tuple[str, str], tuple[Outcome, int, float]]:
-        """Stored answers by (set, key): the outcome, the label and the seconds."""
+    def completed(self) -> dict[tuple[str, str], tuple[Outcome, int | None, float]]:
+        """Stored answers by (set, key): the outcome, the label if known, and the seconds."""
         rows = self.rows()
         if rows is None:
             return {}
         return {
             (row["set"], row["key"]): (_outcome(row), row["label"], row["seconds"])
             for row in rows.to_pylist()
-            if row["label"] is not None
         }
 
     def finish(self, reports: Mapping[str, Report], description: Mapping[str, Any]) -> None:

@@ -133,7 +133,7 @@ def test_precision_leaves_schedule_noise_and_errors_in_float32(denoiser, data, p
         ({"evaluations_per_batch": 0}, "`evaluations_per_batch`"),
         ({"label_dropout": 1.0}, "`label_dropout`"),
         ({"loss": "l3"}, "`loss`"),
-        ({"template": "a photo"}, "`classnames` with a template"),
+        ({"template": "a {}"}, "`classnames` with a template"),
         ({"template": "a photo", "classnames": ["x"]}, "`template` to have one place"),
         ({"classnames": ["x"] * 5}, "5 names for 6 labels"),
         ({"candidates": Candidates([0], [0]), "template": "a {}"}, "got both"),
@@ -182,3 +182,18 @@ def test_unreadable_images_are_left_out_and_counted(denoiser, data):
     assert (report.total, report.skipped) == (21, 3)
     keys = [key for p in trainer().predict(classifier, loader) for key in p.keys]
     assert keys == [str(i) for i in range(24) if i not in (3, 10, 11)]
+
+
+def test_predict_takes_images_with_anything_beside_them(denoiser, data):
+    pairs = [(image, f"file {i}") for i, image in enumerate(data.tensors[0])]
+    (out,) = trainer().predict(DiffusionClassifier(denoiser, Full(3)), DataLoader(pairs, 24))
+    assert len(out.outcome.predictions) == 24
+
+
+def test_foreign_attributes_of_a_data_set_are_left_alone(denoiser, data):
+    """Many data sets have `labels` or a method `keys` of another meaning."""
+    data.labels = ["some", "thing"]
+    data.keys = dict.keys
+    classifier = DiffusionClassifier(denoiser, Full(3))
+    trainer().test(classifier, DataLoader(data, batch_size=24), verbose=False)
+    assert classifier.reports["test"].total == 24

@@ -200,3 +200,15 @@ def test_unknown_configuration_is_named(diffclf):
     run = diffclf("test", "--config", "digitz", code=2)
     assert "a file or one of" in run.stderr
     assert "'digitz'" in run.stderr
+
+
+def test_interrupted_predictions_go_on_without_repeats(tmp_path, diffclf):
+    run = ["predict", "--config", "digits", *CHEAP, "--results.folder=r"]
+    diffclf(*run)
+    file = tmp_path / "r" / "images.parquet"
+    whole = pq.read_table(file)
+    pq.write_table(whole.slice(0, 9), file)
+    diffclf(*run)
+    same(pq.read_table(file), whole)
+    refused = diffclf("test", *run[1:], code=2)
+    assert "its command was 'predict' and is now 'test'" in refused.stderr

@@ -66,7 +66,11 @@ class ResultsWriter(Callback):
 
     def _begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
         run, classifier = _opened(self.run), _classifier(pl_module)
-        self._description = {**classifier.describe(), "precision": str(trainer.precision)}
+        self._description = {
+            "command": str(trainer.state.fn.value) if trainer.state.fn else "",
+            **classifier.describe(),
+            "precision": str(trainer.precision),
+        }
         if trainer.is_global_zero:
             run.begin(self._description)
             if self.config is not None:

@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from diffclf_lightning.datamodules.base import ImageSet
+from diffclf_lightning.datamodules.base import UNREADABLE, ImageSet
 from diffclf_lightning.errors import InputError
 
 
@@ -93,6 +93,43 @@ def missing_files(files: Sequence[Path]) -> list[int]:
         for parent in {file.parent for file in files}
     }
     return [i for i, file in enumerate(files) if file.name not in listed[file.parent]]
+
+
+ENDS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
+"""Bytes that close a whole file of these kinds."""
+
+
+def damaged_files(files: Sequence[Path]) -> list[int]:
+    """Which files cannot be read, found by looking at their last bytes.
+
+    A file without a proper end is decoded before it is called damaged: some sound ones carry
+    something behind their end. Kinds of files without a known end are not looked at.
+
+    Args:
+        files: The files.
+
+    Returns:
+        Positions of the damaged ones.
+    """
+    return [i for i, file in enumerate(files) if not _has_end(file) and not _decodes(file)]
+
+
+def _has_end(file: Path) -> bool:
+    end = ENDS.get(file.suffix.lower())
+    if end is None:
+        return True
+    with file.open("rb") as content:
+        content.seek(max(0, file.stat().st_size - 16))
+        return end in content.read()
+
+
+def _decodes(file: Path) -> bool:
+    try:
+        with Image.open(file) as image:
+            image.load()
+    except UNREADABLE:
+        return False
+    return True
 
 
 def labels_by_name(names: Iterable[str], classnames: Sequence[str]) -> list[int]:

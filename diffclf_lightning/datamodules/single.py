@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from diffclf_lightning.datamodules.base import ImageDataModule, ImageSet, OnCorrupt
-from diffclf_lightning.datamodules.sets import FileImages, missing_files
+from diffclf_lightning.datamodules.sets import FileImages, damaged_files, missing_files
 from diffclf_lightning.errors import InputError
 
 Metric = Literal["accuracy", "mean_per_class_accuracy"]
@@ -84,5 +84,12 @@ class SingleSet(ImageDataModule):
                 f"Expected the {len(files)} images of {self.name!r} below `root`="
                 f"{str(self.root)!r}, but {len(missing)} of them are missing, the first being "
                 f"{files[missing[0]]}. Complete the folder."
+            )
+        damaged = damaged_files(files) if self.on_corrupt == "stop" else []
+        if damaged:
+            raise InputError(
+                f"Expected {len(files)} images of {self.name!r} that can be read, but "
+                f"{len(damaged)} cannot, the first being {files[damaged[0]]}. Replace them, or give "
+                "on_corrupt='skip' to leave such images out."
             )
         return images

@@ -69,9 +69,13 @@ class SetMetrics(nn.Module):
     Args:
         num_labels: Number of labels.
         metric: Name of the metric that is published for the set.
+        dtype: Type of the sums; seconds and counts of a long run leave the range where float32
+            counts exactly.
     """
 
-    def __init__(self, num_labels: int, metric: str = "accuracy") -> None:
+    def __init__(
+        self, num_labels: int, metric: str = "accuracy", dtype: torch.dtype = torch.float64
+    ) -> None:
         super().__init__()
         self.metric = metric
         many = max(num_labels, 2)
@@ -84,9 +88,8 @@ class SetMetrics(nn.Module):
         self.calibration = MulticlassCalibrationError(num_classes=many, n_bins=BINS, norm="l1")
         self.nll, self.evaluations, self.seconds = SumMetric(), SumMetric(), SumMetric()
         self.wall, self.skipped = MaxMetric(), SumMetric()
-        # Seconds and counts of a long run leave the range where float32 counts exactly.
         for total in (self.nll, self.evaluations, self.seconds, self.wall):
-            total.set_dtype(torch.float64)
+            total.set_dtype(dtype)
         self._wall, self._correct, self._total = 0.0, 0, 0
 
     def update(
@@ -115,10 +118,10 @@ class SetMetrics(nn.Module):
             self.top5.update(-scores, labels)
         if scores.shape[1] > 1:
             self.calibration.update(probabilities, labels)
-        likelihood = probabilities.double().gather(1, labels[:, None])
+        likelihood = probabilities.cpu().double().gather(1, labels.cpu()[:, None])
         tiny = torch.finfo(torch.float32).tiny
-        self.nll.update(-likelihood.clamp(min=tiny).log().sum())
-        self.evaluations.update(evaluations.sum().double())
+        self.nll.update(-float(likelihood.clamp(min=tiny).log().sum()))
+        self.evaluations.update(int(evaluations.sum()))
         self.seconds.update(seconds)
         self.skipped.update(0)
         self._wall += seconds

@@ -7,6 +7,7 @@ from PIL import Image
 
 from diffclf_lightning import InputError
 from diffclf_lightning.datamodules import FileImages, ImageFolder, ImageSet
+from diffclf_lightning.datamodules.sets import damaged_files
 from diffclf_lightning.denoisers import CenterCrop
 
 
@@ -47,10 +48,24 @@ def images(file, **kwargs):
     return module.test_dataloader()["folder"].dataset
 
 
-def test_a_corrupt_image_stops_the_run_by_default_and_is_named(damaged):
-    with pytest.raises(InputError, match="on_corrupt='skip'") as caught:
-        images(damaged)[1]
+def test_a_corrupt_image_stops_the_run_before_it_begins_and_is_named(damaged):
+    with pytest.raises(InputError, match=r"1 cannot.*on_corrupt='skip'") as caught:
+        ImageFolder(damaged.parent.parent).setup()
     assert str(damaged) in str(caught.value)
+
+
+def test_a_corrupt_image_stops_the_run_when_it_is_met(damaged):
+    """What looks whole at its end may still be damaged."""
+    with pytest.raises(InputError, match="on_corrupt='skip'") as caught:
+        FileImages([damaged], [0], ["x"])[0]
+    assert str(damaged) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.gif"])
+def test_something_behind_the_end_of_a_sound_file_does_no_harm(tmp_path, name):
+    Image.new("RGB", (16, 16)).save(tmp_path / name)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b"x" * 100)
+    assert damaged_files([tmp_path / name]) == []
 
 
 def test_a_skipped_image_is_black_has_label_minus_one_and_is_named(damaged):
@@ -63,9 +78,8 @@ def test_a_skipped_image_is_black_has_label_minus_one_and_is_named(damaged):
     assert any(str(damaged) in str(warning.message) for warning in caught)
 
 
-@pytest.mark.parametrize("on_corrupt", ["stop", "skip"])
-def test_sound_images_are_as_they_were(damaged, on_corrupt):
-    found = images(damaged, on_corrupt=on_corrupt)
+def test_sound_images_are_as_they_were(damaged):
+    found = images(damaged, on_corrupt="skip")
     with warnings.catch_warnings(action="error"):
         sound = [found[i] for i in (0, 2, 3)]
     assert [label for _, label in sound] == [0, 0, 1]
