@@ -29,7 +29,7 @@ from diffclf_lightning.evaluation import (
     find_evaluations_per_batch,
     get_loss,
 )
-from diffclf_lightning.image_classifier import ImageClassifier, image_and_label
+from diffclf_lightning.image_classifier import SKIPPED, ImageClassifier, image_and_label
 from diffclf_lightning.metrics import fit_temperature
 from diffclf_lightning.predictions import Outcome
 from diffclf_lightning.prompts import EachPrompt, Prompts
@@ -128,8 +128,8 @@ class DiffusionClassifier(ImageClassifier):
     def setup(self, stage: str) -> None:
         """Settle the candidates, and give the data module the model's transform."""
         datamodule: Any = getattr(self.trainer, "datamodule", None)
-        if getattr(datamodule, "transform", ...) is None:
-            datamodule.transform = self.denoiser.transform
+        if hasattr(datamodule, "use_transform_of_model"):
+            datamodule.use_transform_of_model(self.denoiser.transform)
         known = getattr(datamodule, "classnames", None)
         names = self.classnames or known
         if names is not None and known is not None and len(names) != len(known):
@@ -139,6 +139,8 @@ class DiffusionClassifier(ImageClassifier):
             )
         self._candidates = self._settle(names)
         self.num_labels = max(self._candidates.labels) + 1
+        if self.num_labels < 2:
+            raise InputError("Expected candidates for at least two labels, but got one label.")
         if names is not None and len(names) != self.num_labels:
             raise InputError(
                 f"Expected as many `classnames` as labels, but got {len(names)} names for "
@@ -173,13 +175,14 @@ class DiffusionClassifier(ImageClassifier):
             "noise": repr(self.noise),
             "loss": getattr(self.loss, "__name__", repr(self.loss)),
             "temperature": self.temperature,
+            "sample_shape": list(self.denoiser.sample_shape),
+            "schedule": self.denoiser.schedule.describe(),
         }
 
     def prepare(self, classes: Sequence[int] | None) -> tuple[Task, int]:
         """See :meth:`ImageClassifier.prepare`."""
-        return self._task(classes, self.strategy)
-
-    def _task(self, classes: Sequence[int] | None, strategy: Strategy) -> tuple[Task, int]:
+        validating = self.trainer.validating or self.trainer.sanity_checking
+        strategy = self.validation_strategy if validating else self.strategy
         candidates = self._candidates if classes is None else self._candidates.restrict(classes)
         strategy.check(len(candidates))
         steps = self.denoiser.schedule.num_train_timesteps
@@ -232,8 +235,6 @@ class DiffusionClassifier(ImageClassifier):
     def on_validation_start(self) -> None:
         """Prepare the sets, and the scores that the temperature is fitted on."""
         self.begin(self.trainer.val_dataloaders, "validation")
-        for current in self.sets:
-            current.task, current.evaluations_per_image = self._task(None, self.validation_strategy)
         self._scores, self._labels = CatMetric().to(self.device), CatMetric().to(self.device)
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -247,10 +248,10 @@ class DiffusionClassifier(ImageClassifier):
     def on_validation_epoch_end(self) -> None:
         """Log accuracy, the error of the true labels and the temperature that fits best."""
         self.report(prefix="")
+        if not self.reports:
+            return
         scores = self._scores.compute().reshape(-1, self.num_labels)
         labels = self._labels.compute().long().reshape(-1)
-        if len(labels) == 0:
-            return
         true_error = scores.gather(1, labels[:, None]).mean()
         self.log("validation/loss", true_error, prog_bar=True)
         if (scores.argmin(dim=1) == labels).all() and self.trainer.state.fn == TrainerFn.VALIDATING:
@@ -267,6 +268,8 @@ class DiffusionClassifier(ImageClassifier):
         Timesteps are stratified over the batch, and a share of the labels is dropped.
         """
         images, labels = image_and_label(batch)
+        images, labels = images[labels != SKIPPED], labels[labels != SKIPPED]
+        self.check_labels(labels.tolist(), None, "train")
         x_0 = self.denoiser.encode(images)
         size, steps = len(x_0), self.denoiser.schedule.num_train_timesteps
         order, offset = torch.randperm(size).to(x_0.device), torch.rand(size, device=x_0.device)

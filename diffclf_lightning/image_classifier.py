@@ -4,6 +4,7 @@ A subclass says how a set is prepared and how a batch is classified. This base g
 sets, one count of each image under any number of ranks, metrics, and continued runs.
 """
 
+import hashlib
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +13,13 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.evaluation import pixel_bytes
 from diffclf_lightning.metrics import Report, SetMetrics
-from diffclf_lightning.predictions import Outcome, Predictions
+from diffclf_lightning.predictions import Outcome, Predictions, Stored
 from diffclf_lightning.sampling import named_loaders, sample_indices
 
 SKIPPED = -1
@@ -36,6 +39,8 @@ class EvaluatedSet:
     """Index in the data set of each image to come, -1 for a repeat; none when unknown."""
     keys: Sequence[str] | None
     rank: int
+    ours: bool = False
+    """Whether the data set is one of this package, which marks unreadable images."""
     position: int = 0
 
     @property
@@ -76,7 +81,7 @@ class ImageClassifier(LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.completed: Mapping[tuple[str, str], tuple[Outcome, int | None, float]] = {}
+        self.completed: Mapping[tuple[str, str], Stored] = {}
         self.sets: list[EvaluatedSet] = []
         self.reports: dict[str, Report] = {}
         self.on_evaluations: Callable[[int], None] | None = None
@@ -131,7 +136,7 @@ class ImageClassifier(LightningModule):
             loaders: As :attr:`Trainer.test_dataloaders` gives them.
             prefix: Name of a set that has none.
         """
-        self.reports, self.sets = {}, []
+        self.reports, self.sets, self.completed = {}, [], {}
         metric = getattr(getattr(self.trainer, "datamodule", None), "metric", "accuracy")
         for name, loader in named_loaders(loaders, prefix).items():
             dataset = getattr(loader, "dataset", None)
@@ -139,7 +144,7 @@ class ImageClassifier(LightningModule):
             classes = getattr(dataset, "candidate_labels", None)
             task, evaluations = self.prepare(classes)
             if ours:
-                self._check_labels(getattr(dataset, "labels", ()), classes, name)
+                self.check_labels(getattr(dataset, "labels", ()), classes, name)
             self.sets.append(
                 EvaluatedSet(
                     name,
@@ -149,6 +154,7 @@ class ImageClassifier(LightningModule):
                     sample_indices(loader),
                     getattr(dataset, "keys", None) if ours else None,
                     self.global_rank,
+                    ours,
                 )
             )
 
@@ -171,22 +177,25 @@ class ImageClassifier(LightningModule):
         labelled: bool = True,
     ) -> Any:
         """Classify the images of a batch that can be read, are no repeats and not yet completed."""
-        readable = [True] * len(images) if labels is None else (labels != SKIPPED).tolist()
+        readable = [True] * len(images)
+        if labels is not None and (labelled or current.ours):
+            readable = labels.ne(SKIPPED).tolist()
         labels = labels if labelled else None
         if labels is not None:
-            self._check_labels(labels[labels != SKIPPED].tolist(), None, current.name)
+            self.check_labels(labels[labels != SKIPPED].tolist(), None, current.name)
         new: list[tuple[int, str]] = []
         for row, key in current.take(readable):
             stored = self.completed.get((current.name, key)) if current.indices else None
             if stored is None:
                 new.append((row, key))
-            elif labels is not None:
-                outcome, _, seconds = stored
-                self._count(current, outcome, labels[row], seconds)
+                continue
+            _check_same(stored, images[row], None if labels is None else int(labels[row]), key)
+            if labels is not None:
+                self._count(current, stored.outcome, labels[row], stored.seconds)
         if not new:
             return None
         rows = [row for row, _ in new]
-        self.warm_up(images[rows], current.task)
+        self.warm_up(images, current.task)
         start = time.perf_counter()
         outcome = self.classify(images[rows], current.task).cpu()
         seconds = time.perf_counter() - start
@@ -194,7 +203,8 @@ class ImageClassifier(LightningModule):
             labels = labels[rows].cpu()
             self._count(current, outcome, labels, seconds)
         keys = [key for _, key in new]
-        return Predictions(current.name, keys, rows, labels, seconds / len(rows), outcome)
+        digests = [_digest(images[row]) for row in rows]
+        return Predictions(current.name, keys, rows, labels, digests, seconds / len(rows), outcome)
 
     def _count(
         self, current: EvaluatedSet, outcome: Outcome, labels: Tensor, seconds: float
@@ -222,6 +232,7 @@ class ImageClassifier(LightningModule):
         for current in self.sets:
             report = current.metrics.compute()
             if report is None:
+                rank_zero_warn(f"No image of set {current.name!r} was evaluated: it has no report.")
                 continue
             self.reports[current.name] = report
             values = {f"{prefix}{current.name}/{k}": v for k, v in report.scalars().items()}
@@ -239,9 +250,19 @@ class ImageClassifier(LightningModule):
                 return current.metrics.running_accuracy()
         return None
 
-    def _check_labels(
+    def check_labels(
         self, labels: Sequence[int], classes: Sequence[int] | None, set_name: str
     ) -> None:
+        """Refuse labels without a candidate.
+
+        Args:
+            labels: Labels of some images.
+            classes: Labels that the set can hold; all when none.
+            set_name: Name of the set.
+
+        Raises:
+            InputError: If a label is outside.
+        """
         allowed = range(self.num_labels) if classes is None else set(classes)
         for label in labels:
             if int(label) not in allowed:
@@ -281,3 +302,17 @@ def _is_labelled(batch: Any) -> bool:
         return False
     labels = batch[1]
     return isinstance(labels, Tensor) and labels.ndim == 1 and not labels.is_floating_point()
+
+
+def _digest(image: Tensor) -> str:
+    return hashlib.blake2b(pixel_bytes(image), digest_size=8).hexdigest()
+
+
+def _check_same(stored: Stored, image: Tensor, label: int | None, key: str) -> None:
+    digest = _digest(image)
+    if (stored.digest, stored.label) != (digest, label):
+        raise InputError(
+            f"Expected image {key!r} to be the one that the folder of results holds, but got other "
+            f"pixels or another label (label {stored.label} then, {label} now). The data is not "
+            "that of the earlier run: choose another `results.folder`."
+        )

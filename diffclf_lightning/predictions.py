@@ -74,6 +74,7 @@ class Predictions:
         keys: A stable name of each image in its set.
         rows: Which rows of the batch these images are.
         labels: True labels, int64, shape ``(images,)``, or none where the batch has none.
+        digests: A hash of each image's pixels.
         seconds: Time of each image.
         outcome: The classifier's answer, on the CPU.
     """
@@ -82,5 +83,23 @@ class Predictions:
     keys: list[str]
     rows: list[int]
     labels: Tensor | None
+    digests: list[str]
     seconds: float
     outcome: Outcome
+
+
+@dataclass
+class Stored:
+    """The answer for one image, from an earlier run.
+
+    Args:
+        outcome: The answer.
+        label: True label, if it was known.
+        digest: Hash of the image's pixels.
+        seconds: Time that it took.
+    """
+
+    outcome: Outcome
+    label: int | None
+    digest: str
+    seconds: float

@@ -25,12 +25,13 @@ from torch import Tensor
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics import Report
-from diffclf_lightning.predictions import Outcome, Predictions
+from diffclf_lightning.predictions import Outcome, Predictions, Stored
 
 SCHEMA = pa.schema(
     {
         "set": pa.string(),
         "key": pa.string(),
+        "digest": pa.string(),
         "label": pa.int64(),
         "prediction": pa.int64(),
         "scores": pa.list_(pa.float32()),
@@ -57,25 +58,33 @@ class RunFolder:
         self.images, self.parts = self.path / "images.parquet", self.path / "parts"
         self.summary_file, self.run_file = self.path / "summary.json", self.path / "run.json"
 
-    def begin(self, description: Mapping[str, Any]) -> None:
-        """Make the folder, or take up the run that it holds.
+    def check(self, description: Mapping[str, Any]) -> None:
+        """Say if the folder holds results of something else.
 
         Args:
             description: What decides the results.
 
         Raises:
-            InputError: If it holds results of something else.
+            InputError: If it does.
+        """
+        if not self.run_file.exists():
+            return
+        before, now = json.loads(self.run_file.read_text()), json.loads(json.dumps(description))
+        for key in sorted(before.keys() | now.keys()):
+            if before.get(key) != now.get(key):
+                raise InputError(
+                    f"Expected the folder {str(self.path)!r} to be new or to hold results of "
+                    f"the same configuration, but its {key} was {before.get(key)!r} and is now "
+                    f"{now.get(key)!r}. Choose another `results.folder`."
+                )
+
+    def begin(self, description: Mapping[str, Any]) -> None:
+        """Make the folder, or take up the run that it holds.
+
+        Args:
+            description: What decides the results.
         """
         self.parts.mkdir(parents=True, exist_ok=True)
-        if self.run_file.exists():
-            before = json.loads(self.run_file.read_text())
-            for key in sorted(before.keys() | description.keys()):
-                if before.get(key) != description.get(key):
-                    raise InputError(
-                        f"Expected the folder {str(self.path)!r} to be new or to hold results of "
-                        f"the same configuration, but its {key} was {before.get(key)!r} and is now "
-                        f"{description.get(key)!r}. Choose another `results.folder`."
-                    )
         write_whole(self.run_file, json.dumps(description, indent=2) + "\n")
 
     def add(self, name: str, predictions: Predictions, *, errors: bool = False) -> None:
@@ -94,21 +103,22 @@ class RunFolder:
         partial.replace(self.parts / f"{name}.parquet")
 
     def rows(self) -> pa.Table | None:
-        """All rows there are; none in a new folder."""
+        """All rows there are, the latest of each image; none in a new folder."""
         files = [*([self.images] if self.images.exists() else []), *self._part_files()]
         if not files:
             return None
-        return pa.concat_tables([pq.read_table(f) for f in files], promote_options="default")
+        table = pa.concat_tables([pq.read_table(f) for f in files], promote_options="default")
+        names = zip(table["set"].to_pylist(), table["key"].to_pylist(), strict=True)
+        latest = {name: place for place, name in enumerate(names)}
+        return table.take(sorted(latest.values()))
 
-    def completed(self) -> dict[tuple[str, str], tuple[Outcome, int | None, float]]:
-        """Stored answers by (set, key): the outcome, the label if known, and the seconds."""
+    def completed(self) -> dict[tuple[str, str], Stored]:
+        """Stored answers by (set, key)."""
         rows = self.rows()
         if rows is None:
             return {}
-        return {
-            (row["set"], row["key"]): (_outcome(row), row["label"], row["seconds"])
-            for row in rows.to_pylist()
-        }
+        small = rows.select(SCHEMA.names)  # the errors of all trials can be very many
+        return {(row["set"], row["key"]): _stored(row) for row in small.to_pylist()}
 
     def finish(self, reports: Mapping[str, Report], description: Mapping[str, Any]) -> None:
         """Gather the parts into one file and write the summary.
@@ -174,6 +184,7 @@ def _columns(predictions: Predictions, *, errors: bool) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {
         "set": [predictions.set_name] * count,
         "key": predictions.keys,
+        "digest": predictions.digests,
         "label": [None] * count if labels is None else labels.tolist(),
         "prediction": outcome.predictions.tolist(),
         "scores": outcome.scores.tolist(),
@@ -189,11 +200,11 @@ def _columns(predictions: Predictions, *, errors: bool) -> dict[str, list[Any]]:
     return columns
 
 
-def _outcome(row: Mapping[str, Any]) -> Outcome:
+def _stored(row: Mapping[str, Any]) -> Stored:
     def one(name: str, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.tensor([row[name]], dtype=dtype)
 
-    return Outcome(
+    outcome = Outcome(
         predictions=one("prediction", torch.int64),
         scores=one("scores"),
         probabilities=one("probabilities"),
@@ -201,3 +212,4 @@ def _outcome(row: Mapping[str, Any]) -> Outcome:
         counts=one("counts", torch.int64),
         evaluations=one("evaluations", torch.int64),
     )
+    return Stored(outcome, row["label"], row["digest"], row["seconds"])

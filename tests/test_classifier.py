@@ -109,19 +109,24 @@ def test_temperature_without_an_error_is_not_taken_for_a_fit(denoiser):
 
 @pytest.mark.parametrize("precision", ["32-true", "16-mixed", "bf16-mixed", "bf16-true"])
 def test_precision_leaves_schedule_noise_and_errors_in_float32(denoiser, data, precision):
-    seen = []
+    seen: list = []
 
     class Recording(GaussianDenoiser):
         def predict_noise(self, x_t, timestep, conditioning):
-            seen.append(x_t.dtype)
+            seen.append(x_t)
             return super().predict_noise(x_t, timestep, conditioning)
 
-    recording = Recording(denoiser.means.detach().clone(), std=0.2)
     images, labels = data.tensors
     pixels = TensorDataset((images * 255).round().to(torch.uint8), labels)
-    classifier = DiffusionClassifier(recording, Full(8))
-    (out,) = trainer(precision=precision).predict(classifier, DataLoader(pixels, batch_size=24))
-    assert set(seen) == {torch.float32}
+    inputs = []
+    for used in ("32-true", precision):
+        seen.clear()
+        model = Recording(denoiser.means.detach().clone(), std=0.2)
+        classifier = DiffusionClassifier(model, Full(8), evaluations_per_batch=64)
+        (out,) = trainer(precision=used).predict(classifier, DataLoader(pixels, batch_size=24))
+        inputs.append(torch.cat(seen))
+    assert inputs[1].dtype == torch.float32
+    assert torch.equal(*inputs)
     assert out.outcome.scores.dtype == out.outcome.table.errors.dtype == torch.float32
 
 
@@ -176,7 +181,9 @@ def test_unreadable_images_are_left_out_and_counted(denoiser, data):
     marked = labels.clone()
     marked[[3, 10, 11]] = -1
     classifier = DiffusionClassifier(denoiser, Full(3))
-    loader = DataLoader(TensorDataset(images, marked), batch_size=5)
+    dataset = TensorDataset(images, marked)
+    dataset.candidate_labels = None
+    loader = DataLoader(dataset, batch_size=5)
     trainer().test(classifier, loader, verbose=False)
     report = classifier.reports["test"]
     assert (report.total, report.skipped) == (21, 3)
@@ -197,3 +204,53 @@ def test_foreign_attributes_of_a_data_set_are_left_alone(denoiser, data):
     classifier = DiffusionClassifier(denoiser, Full(3))
     trainer().test(classifier, DataLoader(data, batch_size=24), verbose=False)
     assert classifier.reports["test"].total == 24
+
+
+def test_validation_restricts_candidates_as_the_test_does(denoiser, data):
+    images, labels = data.tensors
+    part = TensorDataset(images[labels < 2], labels[labels < 2])
+    part.candidate_labels = [0, 1]
+    classifier = DiffusionClassifier(denoiser, Full(3), validation_strategy=Full(4))
+    (logged,) = trainer().validate(classifier, DataLoader(part, batch_size=8), verbose=False)
+    assert logged["validation/evaluations_per_image"] == 2 * 4
+    assert logged["validation/temperature"] > 0
+
+
+def test_strategy_of_the_test_does_not_stop_validation(denoiser, data):
+    part = TensorDataset(*data.tensors)
+    classifier = DiffusionClassifier(denoiser, Staged((1, 2), (7, 1)), validation_strategy=Full(2))
+    (logged,) = trainer().validate(classifier, DataLoader(part, batch_size=24), verbose=False)
+    assert logged["validation/evaluations_per_image"] == 12
+
+
+def test_one_label_is_refused(denoiser, data):
+    classifier = DiffusionClassifier(denoiser, candidates=Candidates([0], [0]))
+    with pytest.raises(InputError, match="at least two labels"):
+        trainer().test(classifier, DataLoader(data, batch_size=24))
+
+
+def test_unlabelled_images_marked_minus_one_are_predicted(denoiser, data):
+    """Only data sets of this package mean "unreadable" by it when nothing is to be counted."""
+    images, labels = data.tensors
+    loader = DataLoader(TensorDataset(images, labels * 0 - 1), batch_size=24)
+    (out,) = trainer().predict(DiffusionClassifier(denoiser, Full(3)), loader)
+    assert len(out.outcome.predictions) == 24
+
+
+def test_a_data_module_takes_each_models_own_transform():
+    from diffclf_lightning.datamodules import Digits
+
+    data, own = Digits(), torch.nn.Identity()
+    data.use_transform_of_model("first")
+    data.use_transform_of_model("second")
+    assert data.transform == "second"
+    data.transform = own
+    data.use_transform_of_model("third")
+    assert data.transform is own
+
+
+def test_validation_on_a_published_test_set_is_refused():
+    from diffclf_lightning.datamodules import CIFAR10
+
+    with pytest.raises(InputError, match=r"validation images, but CIFAR10 has none"):
+        CIFAR10("nowhere").val_dataloader()

@@ -212,3 +212,25 @@ def test_interrupted_predictions_go_on_without_repeats(tmp_path, diffclf):
     same(pq.read_table(file), whole)
     refused = diffclf("test", *run[1:], code=2)
     assert "its command was 'predict' and is now 'test'" in refused.stderr
+
+
+def test_a_run_with_mean_embeddings_goes_on(tmp_path, diffclf):
+    run = ["test", "--config", "digits_text_ensemble", *CHEAP, "--results.folder=r"]
+    diffclf(*run)
+    whole = pq.read_table(tmp_path / "r" / "images.parquet")
+    diffclf(*run)
+    same(pq.read_table(tmp_path / "r" / "images.parquet"), whole)
+
+
+def test_words_classify_digits(tmp_path, diffclf):
+    few = ["--data.num_test=100", "--model.strategy.trials=[2,8]", "--model.strategy.keep=[3,1]"]
+    diffclf("test", "--config", "digits_text", *few, "--results.folder=r")
+    report = json.loads((tmp_path / "r" / "summary.json").read_text())["sets"]["digits"]
+    assert report["correct"] >= 94
+
+
+def test_training_from_words_writes_a_model_that_test_takes(tmp_path, diffclf):
+    diffclf("fit", "--config", "digits_text_train", "--trainer.max_steps=2", "--data.repeats=1")
+    model = "--model.denoiser.pretrained_model_name_or_path=runs/digits-text"
+    diffclf("test", "--config", "digits_text", *CHEAP, model, "--results.folder=r")
+    assert (tmp_path / "r" / "summary.json").is_file()

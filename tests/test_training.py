@@ -6,7 +6,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch.utils.data import DataLoader, TensorDataset
 
-from diffclf_lightning import AutoDenoiser, DiffusionClassifier, Full
+from diffclf_lightning import AutoDenoiser, DiffusionClassifier, Full, InputError
 from diffclf_lightning.callbacks import ExportDenoiser
 from diffclf_lightning.denoisers import DiTDenoiser
 from diffclf_lightning.denoisers.scratch import dit
@@ -94,3 +94,19 @@ def test_averaged_weights_are_exported(denoiser, data, tmp_path):
     average = averaging._average_model.module.denoiser.state_dict()
     for name, value in loaded.state_dict().items():
         assert torch.equal(value, average[name]), name
+
+
+def test_labels_outside_the_candidates_are_named(denoiser, data):
+    images, labels = data.dataset.tensors
+    wrong = DataLoader(TensorDataset(images, labels + 1), batch_size=20)
+    classifier = DiffusionClassifier(denoiser, Full(5))
+    trainer = Trainer(accelerator="cpu", max_steps=1, logger=False, enable_checkpointing=False)
+    with pytest.raises(InputError, match=r"set 'train'.*but got 3"):
+        trainer.fit(classifier, wrong)
+
+
+def test_unreadable_images_are_left_out(denoiser, data):
+    images, labels = data.dataset.tensors
+    marked = DataLoader(TensorDataset(images, torch.where(labels == 1, -1, labels)), batch_size=20)
+    _, trainer = run(denoiser, marked, 2)
+    assert trainer.logged_metrics["train/loss"].isfinite()

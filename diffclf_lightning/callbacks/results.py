@@ -71,6 +71,8 @@ class ResultsWriter(Callback):
             **classifier.describe(),
             "precision": str(trainer.precision),
         }
+        run.check(self._description)
+        trainer.strategy.barrier()
         if trainer.is_global_zero:
             run.begin(self._description)
             if self.config is not None:

@@ -128,6 +128,16 @@ class ImageDataModule(LightningDataModule):
         self.batch_size, self.num_workers = batch_size, num_workers
         self.on_corrupt: OnCorrupt = on_corrupt
         self.transform: Transform | None = None
+        self._of_model: Transform | None = None
+
+    def use_transform_of_model(self, transform: Transform) -> None:
+        """Take a model's transform, unless a person has set another.
+
+        Args:
+            transform: From a PIL image to what the model takes.
+        """
+        if self.transform is None or self.transform is self._of_model:
+            self.transform = self._of_model = transform
 
     @abstractmethod
     def test_sets(self) -> dict[str, ImageSet]:
@@ -150,6 +160,17 @@ class ImageDataModule(LightningDataModule):
     def test_dataloader(self) -> dict[str, DataLoader[Any]]:
         """One loader a test set, by name."""
         return {name: self.loader(images) for name, images in self.test_sets().items()}
+
+    def val_dataloader(self) -> Any:
+        """Images to fit a temperature on, which must not be those of the test.
+
+        Raises:
+            InputError: If the data module has none.
+        """
+        raise InputError(
+            f"Expected a data module with validation images, but {type(self).__name__} has none. "
+            "Validate on images of your own (ImageFolder, ImageCSV), held out from the test."
+        )
 
     def predict_dataloader(self) -> dict[str, DataLoader[Any]]:
         """The test sets, whose labels prediction leaves aside."""

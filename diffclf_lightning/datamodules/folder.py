@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from diffclf_lightning.datamodules.base import ImageSet, OnCorrupt
 from diffclf_lightning.datamodules.names import for_prompt
@@ -84,6 +85,10 @@ class ImageFolder(SingleSet):
                 f"{str(self.root)!r}). Give the names in the order of the sorted folders."
             )
         return tuple(self._given)
+
+    def val_dataloader(self) -> Any:
+        """The same images, for `validate`: hold them out from the test."""
+        return self.test_dataloader()
 
     def read(self) -> ImageSet:
         """See :meth:`SingleSet.read`."""
@@ -177,6 +182,10 @@ class ImageCSV(SingleSet):
         if self._given is not None:
             return tuple(self._given)
         return tuple(sorted({label for _, _, label in self.rows}))
+
+    def val_dataloader(self) -> Any:
+        """The same images, for `validate`: hold them out from the test."""
+        return self.test_dataloader()
 
     def read(self) -> ImageSet:
         """See :meth:`SingleSet.read`."""

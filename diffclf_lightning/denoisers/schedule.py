@@ -5,6 +5,7 @@ of a diffusers scheduler matters. It is kept out of the module's buffers, so tha
 plugin can round it: in half precision :math:`\sqrt{1 - \bar\alpha_t}` is 7% wrong at t = 0.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,11 @@ class Schedule:
     def num_train_timesteps(self) -> int:
         """Number of timesteps that the model was trained with."""
         return len(self._alphas_cumprod)
+
+    def describe(self) -> dict[str, str]:
+        """Prediction type and a short hash of the schedule."""
+        digest = hashlib.blake2b(self._alphas_cumprod.cpu().numpy().tobytes(), digest_size=8)
+        return {"predicts": type(self.prediction).__name__, "alphas_cumprod": digest.hexdigest()}
 
     def scales(self, timestep: Tensor, dims: int) -> tuple[Tensor, Tensor]:
         r""":math:`\sqrt{\bar\alpha_t}` and :math:`\sqrt{1-\bar\alpha_t}`, to broadcast.

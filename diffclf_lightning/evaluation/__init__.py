@@ -6,7 +6,7 @@ from diffclf_lightning.evaluation.grids import Grid, NestedGrid, PublishedGrid, 
 from diffclf_lightning.evaluation.losses import Loss, get_loss, huber, l1, l2
 from diffclf_lightning.evaluation.strategies import Full, Staged, Strategy
 from diffclf_lightning.evaluation.table import ErrorTable
-from diffclf_lightning.evaluation.trials import Noise, Trials, TrialSource
+from diffclf_lightning.evaluation.trials import Noise, Trials, TrialSource, pixel_bytes
 
 __all__ = [
     "ErrorTable",
@@ -28,4 +28,5 @@ __all__ = [
     "huber",
     "l1",
     "l2",
+    "pixel_bytes",
 ]

@@ -130,7 +130,7 @@ class TrialSource:
         device = images.device
         if self.noise.per_image:
             count, shape = len(self.timesteps), self.sample_shape
-            banks = [self.noise.draw(count, shape, _content(image)) for image in images]
+            banks = [self.noise.draw(count, shape, pixel_bytes(image)) for image in images]
             noise = torch.stack(banks).to(device)
         else:
             if self._shared is None or self._shared.device != device:
@@ -139,7 +139,14 @@ class TrialSource:
         return Trials(self.timesteps.to(device), noise, self.ends, self.noise.per_image)
 
 
-def _content(image: Tensor) -> bytes:
-    """Bytes of an image as 8-bit pixels, so that float and integer copies get the same noise."""
+def pixel_bytes(image: Tensor) -> bytes:
+    """Bytes of an image as 8-bit pixels, the same for its float and its integer copy.
+
+    Args:
+        image: uint8, or floating point in [0, 1].
+
+    Returns:
+        The bytes.
+    """
     pixels = image if image.dtype == torch.uint8 else (image.float() * 255).round().to(torch.uint8)
     return pixels.cpu().numpy().tobytes()

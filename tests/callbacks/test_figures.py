@@ -12,7 +12,7 @@ def predictions(candidates):
     alive = torch.ones(2, candidates, dtype=torch.bool)
     table = ErrorTable(errors, alive, torch.arange(candidates))
     outcome = Outcome.from_table(table, candidates, 1.0)
-    return Predictions("set", ["a", "b"], [0, 1], torch.tensor([2, 3]), 0.1, outcome)
+    return Predictions("set", ["a", "b"], [0, 1], torch.tensor([2, 3]), ["", ""], 0.1, outcome)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -1,0 +1,107 @@
+"""Continued runs: only with the same data and configuration, and never an image twice."""
+
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader, TensorDataset
+
+from diffclf_lightning import Candidates, DiffusionClassifier, Full, InputError
+from diffclf_lightning.callbacks import ResultsWriter
+from diffclf_lightning.denoisers import GaussianDenoiser
+
+
+@pytest.fixture
+def denoiser(seed):
+    return GaussianDenoiser(torch.rand(3, 1, 4, 4) * 1.6 - 0.8, std=0.2)
+
+
+@pytest.fixture
+def data(denoiser):
+    labels = torch.arange(3).repeat(4)
+    images = (denoiser.means.detach()[labels] + 1) / 2
+    return TensorDataset(images, labels)
+
+
+def run(classifier, data, folder=None, **kwargs):
+    writer = [ResultsWriter(folder)] if folder else []
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, callbacks=writer)
+    trainer.test(classifier, DataLoader(data, batch_size=5, **kwargs), verbose=False)
+    return classifier.reports["test"]
+
+
+def rows(folder):
+    return pq.read_table(folder / "images.parquet").to_pylist()
+
+
+def test_stored_images_are_not_evaluated_again(denoiser, data, tmp_path):
+    first = run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path)
+    again = DiffusionClassifier(denoiser, Full(3))
+    counted = []
+    again.on_evaluations = counted.append
+    second = run(again, data, tmp_path)
+    assert not counted
+    assert second.correct == first.correct
+    assert second.total == first.total == len(rows(tmp_path)) == 12
+
+
+def test_other_data_in_the_same_folder_is_refused(denoiser, data, tmp_path):
+    run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path)
+    images, labels = data.tensors
+    turned = TensorDataset(images.roll(1, 0), labels.roll(1, 0))
+    with pytest.raises(InputError, match="not that of the earlier run"):
+        run(DiffusionClassifier(denoiser, Full(3)), turned, tmp_path)
+    relabelled = TensorDataset(images, labels.roll(1, 0))
+    with pytest.raises(InputError, match="another label"):
+        run(DiffusionClassifier(denoiser, Full(3)), relabelled, tmp_path)
+
+
+def test_stored_answers_do_not_outlive_their_run(denoiser, data, tmp_path):
+    classifier = DiffusionClassifier(denoiser, Full(30))
+    run(classifier, data, tmp_path)
+    run(classifier, data, tmp_path)
+    images, labels = data.tensors
+    report = run(classifier, TensorDataset(images.roll(1, 0), labels.roll(1, 0)))
+    assert report.correct == report.total == 12
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"strategy": Full(4)},
+        {"loss": "l1"},
+        {"seed": 1},
+        {"temperature": 2.0},
+        {"noise_per_image": True},
+        {"candidates": Candidates([2, 1, 0], [0, 1, 2])},
+    ],
+)
+def test_other_configurations_are_refused(denoiser, data, tmp_path, other):
+    run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path)
+    with pytest.raises(InputError, match="of the same configuration"):
+        run(DiffusionClassifier(denoiser, **{"strategy": Full(3), **other}), data, tmp_path)
+
+
+def test_other_weights_and_schedules_are_refused(denoiser, data, tmp_path):
+    run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path)
+    means = denoiser.means.detach()
+    for other in (GaussianDenoiser(means + 0.1, 0.2), GaussianDenoiser(means, 0.2, max_log_snr=9)):
+        with pytest.raises(InputError, match=r"weights|schedule"):
+            run(DiffusionClassifier(other, Full(3)), data, tmp_path)
+
+
+def test_a_run_cut_off_while_its_rows_were_gathered_has_none_twice(denoiser, data, tmp_path):
+    run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path)
+    (tmp_path / "parts").mkdir()
+    shutil.copy(tmp_path / "images.parquet", tmp_path / "parts/000000-rank0.parquet")
+    assert run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path).total == 12
+    assert len(rows(tmp_path)) == 12
+    assert not (tmp_path / "parts").exists()
+
+
+def test_images_in_an_unknown_order_are_evaluated_again(denoiser, data, tmp_path):
+    for _ in range(2):
+        report = run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path, shuffle=True)
+        assert report.total == len(rows(tmp_path)) == 12
