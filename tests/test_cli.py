@@ -45,7 +45,7 @@ def diffclf(tmp_path, monkeypatch, capfd):
     return run
 
 
-def same(first, second):
+def check_same(first, second):
     """Equal rows, but for time and round-off."""
     exact = ["set", "key", "label", "prediction", "counts", "evaluations"]
     assert first.select(exact).equals(second.select(exact))
@@ -88,7 +88,7 @@ def test_resolved_configuration_repeats_the_run(tmp_path, diffclf):
     diffclf("test", "--config", "digits", *CHEAP, "--results.folder=a")
     diffclf("test", "--config=a/config.yaml", "--results.folder=b")
     first, second = (pq.read_table(tmp_path / f / "images.parquet") for f in "ab")
-    same(first, second)
+    check_same(first, second)
 
 
 def test_all_shifted_sets(tmp_path, diffclf):
@@ -139,7 +139,7 @@ def test_an_interrupted_run_goes_on(tmp_path, diffclf):
     pq.write_table(whole.slice(0, 9), file)
     again = diffclf(*run)
     assert "154/154 evaluations" in again.stderr
-    same(pq.read_table(file), whole)
+    check_same(pq.read_table(file), whole)
     after = json.loads((tmp_path / "r" / "summary.json").read_text())["sets"]
     for key in ("correct", "total", "evaluations", "negative_log_likelihood", "top5_accuracy"):
         assert after["digits"][key] == pytest.approx(summary["digits"][key])
@@ -209,7 +209,7 @@ def test_interrupted_predictions_go_on_without_repeats(tmp_path, diffclf):
     whole = pq.read_table(file)
     pq.write_table(whole.slice(0, 9), file)
     diffclf(*run)
-    same(pq.read_table(file), whole)
+    check_same(pq.read_table(file), whole)
     refused = diffclf("test", *run[1:], code=2)
     assert "its command was 'predict' and is now 'test'" in refused.stderr
 
@@ -219,7 +219,7 @@ def test_a_run_with_mean_embeddings_goes_on(tmp_path, diffclf):
     diffclf(*run)
     whole = pq.read_table(tmp_path / "r" / "images.parquet")
     diffclf(*run)
-    same(pq.read_table(tmp_path / "r" / "images.parquet"), whole)
+    check_same(pq.read_table(tmp_path / "r" / "images.parquet"), whole)
 
 
 def test_words_classify_digits(tmp_path, diffclf):
