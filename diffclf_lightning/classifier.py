@@ -247,7 +247,7 @@ class DiffusionClassifier(ImageClassifier):
 
     def on_validation_epoch_end(self) -> None:
         """Log accuracy, the error of the true labels and the temperature that fits best."""
-        self.report(prefix="")
+        self.report()
         if not self.reports:
             return
         scores = self._scores.compute().reshape(-1, self.num_labels)

@@ -221,21 +221,17 @@ class ImageClassifier(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Gather the metrics of all ranks and log them as ``{set}/{metric}``."""
-        self.report(prefix="")
+        self.report()
 
-    def report(self, prefix: str) -> None:
-        """Compute and log the reports of all sets.
-
-        Args:
-            prefix: Stands before the set's name.
-        """
+    def report(self) -> None:
+        """Compute and log the reports of all sets."""
         for current in self.sets:
             report = current.metrics.compute()
             if report is None:
                 rank_zero_warn(f"No image of set {current.name!r} was evaluated: it has no report.")
                 continue
             self.reports[current.name] = report
-            values = {f"{prefix}{current.name}/{k}": v for k, v in report.scalars().items()}
+            values = {f"{current.name}/{k}": v for k, v in report.scalars().items()}
             self.log_dict({k: torch.tensor(v, dtype=self._exact) for k, v in values.items()})
 
     @property

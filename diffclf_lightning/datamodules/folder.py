@@ -20,7 +20,15 @@ from diffclf_lightning.errors import InputError
 COLUMNS = ("path", "label")
 
 
-class ImageFolder(SingleSet):
+class OwnImages(SingleSet):
+    """A person's own images, which serve ``validate`` as well as ``test``."""
+
+    def val_dataloader(self) -> Any:
+        """The images of the set: for ``validate``, hold them out from the test."""
+        return self.test_dataloader()
+
+
+class ImageFolder(OwnImages):
     """A folder with one folder of images a class; labels follow the sorted names of folders.
 
     Args:
@@ -86,10 +94,6 @@ class ImageFolder(SingleSet):
             )
         return tuple(self._given)
 
-    def val_dataloader(self) -> Any:
-        """The same images, for `validate`: hold them out from the test."""
-        return self.test_dataloader()
-
     def read(self) -> ImageSet:
         """See :meth:`SingleSet.read`."""
         files: list[Path] = []
@@ -106,7 +110,7 @@ class ImageFolder(SingleSet):
         return FileImages(files, labels, relative_keys(files, self.root))
 
 
-class ImageCSV(SingleSet):
+class ImageCSV(OwnImages):
     """A table with columns ``path`` and ``label``, one image a row; labels are class names.
 
     Args:
@@ -182,10 +186,6 @@ class ImageCSV(SingleSet):
         if self._given is not None:
             return tuple(self._given)
         return tuple(sorted({label for _, _, label in self.rows}))
-
-    def val_dataloader(self) -> Any:
-        """The same images, for `validate`: hold them out from the test."""
-        return self.test_dataloader()
 
     def read(self) -> ImageSet:
         """See :meth:`SingleSet.read`."""
