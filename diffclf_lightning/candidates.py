@@ -5,7 +5,7 @@ averaged. Several candidates may stand for one label: several prompts of a class
 ids of an ObjectNet class.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from diffclf_lightning.errors import InputError
@@ -63,24 +63,56 @@ class Candidates:
         """
         return cls(range(num_classes), range(num_classes))
 
-    def restrict(self, labels: Collection[int]) -> "Candidates":
+    def restrict(self, labels: Collection[int | Sequence[int]]) -> "Candidates":
         """The candidates of some labels only.
 
         Args:
-            labels: Labels that a test set covers.
+            labels: Labels that a test set covers; an entry that is a sequence merges its labels
+                into the first of them (the 1 to 3 ImageNet ids of an ObjectNet class).
 
         Returns:
             The remaining candidates, in the same order.
 
         Raises:
-            InputError: If a label has no candidate.
+            InputError: If a label has no candidate, or stands in two entries.
         """
-        missing = sorted(set(labels) - set(self.labels))
+        merged = merged_labels(labels)
+        missing = sorted(merged.keys() - set(self.labels))
         if missing:
             raise InputError(
-                f"Expected a candidate for each of the {len(set(labels))} labels of the set, but "
+                f"Expected a candidate for each of the {len(merged)} labels of the set, but "
                 f"there is none for {missing[:5]}{' and more' if len(missing) > 5 else ''}. The "
                 f"candidates cover labels {min(self.labels)} to {max(self.labels)}."
             )
-        kept = [i for i, label in enumerate(self.labels) if label in set(labels)]
-        return Candidates([self.conditions[i] for i in kept], [self.labels[i] for i in kept])
+        kept = [i for i, label in enumerate(self.labels) if label in merged]
+        return Candidates(
+            [self.conditions[i] for i in kept], [merged[self.labels[i]] for i in kept]
+        )
+
+
+def merged_labels(labels: Iterable[int | Sequence[int]]) -> dict[int, int]:
+    """The label that each label of a restricted set counts as.
+
+    Args:
+        labels: Labels; an entry that is a sequence merges its labels into the first of them.
+
+    Returns:
+        Label by label; itself where nothing is merged into it.
+
+    Raises:
+        InputError: If a label stands in two entries.
+
+    Example:
+        >>> merged_labels([3, (5, 8)])
+        {3: 3, 5: 5, 8: 5}
+    """
+    merged: dict[int, int] = {}
+    for entry in labels:
+        group = (entry,) if isinstance(entry, int) else tuple(entry)
+        for label in group:
+            if merged.setdefault(label, group[0]) != group[0]:
+                raise InputError(
+                    f"Expected each label once among the candidate labels of a set, but got "
+                    f"{label} in the groups of {merged[label]} and {group[0]}."
+                )
+    return merged

@@ -179,7 +179,7 @@ class DiffusionClassifier(ImageClassifier):
             "schedule": self.denoiser.schedule.describe(),
         }
 
-    def prepare(self, classes: Sequence[int] | None) -> tuple[Task, int]:
+    def prepare(self, classes: Sequence[int | Sequence[int]] | None) -> tuple[Task, int]:
         """See :meth:`ImageClassifier.prepare`."""
         validating = self.trainer.validating or self.trainer.sanity_checking
         strategy = self.validation_strategy if validating else self.strategy

@@ -7,7 +7,7 @@ sets, one count of each image under any number of ranks, metrics, and continued 
 import hashlib
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from diffclf_lightning.candidates import merged_labels
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import pixel_bytes
 from diffclf_lightning.metrics import Report, SetMetrics
@@ -87,11 +88,12 @@ class ImageClassifier(LightningModule):
         self.on_evaluations: Callable[[int], None] | None = None
 
     @abstractmethod
-    def prepare(self, classes: Sequence[int] | None) -> tuple[Any, int]:
+    def prepare(self, classes: Sequence[int | Sequence[int]] | None) -> tuple[Any, int]:
         """Prepare for a set.
 
         Args:
-            classes: Labels that the set can hold; all when none.
+            classes: Labels that the set can hold, merged where an entry is a sequence (see
+                :meth:`Candidates.restrict`); all when none.
 
         Returns:
             Whatever :meth:`classify` needs, and the number of evaluations an image.
@@ -144,7 +146,8 @@ class ImageClassifier(LightningModule):
             classes = getattr(dataset, "candidate_labels", None)
             task, evaluations = self.prepare(classes)
             if ours:
-                self.check_labels(getattr(dataset, "labels", ()), classes, name)
+                held = None if classes is None else set(merged_labels(classes).values())
+                self.check_labels(getattr(dataset, "labels", ()), held, name)
             self.sets.append(
                 EvaluatedSet(
                     name,
@@ -247,7 +250,7 @@ class ImageClassifier(LightningModule):
         return None
 
     def check_labels(
-        self, labels: Sequence[int], classes: Sequence[int] | None, set_name: str
+        self, labels: Sequence[int], classes: Collection[int] | None, set_name: str
     ) -> None:
         """Refuse labels without a candidate.
 
@@ -259,7 +262,7 @@ class ImageClassifier(LightningModule):
         Raises:
             InputError: If a label is outside.
         """
-        allowed = range(self.num_labels) if classes is None else set(classes)
+        allowed = range(self.num_labels) if classes is None else classes
         for label in labels:
             if int(label) not in allowed:
                 raise InputError(

@@ -18,3 +18,14 @@ def test_bad_candidates_are_named():
         Candidates([1], [-1])
     with pytest.raises(InputError, match=r"none for \[7\]"):
         Candidates([1, 2], [0, 1]).restrict([1, 7])
+
+
+def test_merged_labels_count_as_the_first_of_their_group():
+    candidates = Candidates(range(6), [0, 1, 2, 3, 4, 4]).restrict([(3, 1), 4])
+    assert candidates.conditions == (1, 3, 4, 5)
+    assert candidates.labels == (3, 3, 4, 4)
+
+
+def test_a_label_in_two_groups_is_refused():
+    with pytest.raises(InputError, match="2 in the groups of 1 and 3"):
+        Candidates(range(4), range(4)).restrict([(1, 2), (3, 2)])

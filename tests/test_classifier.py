@@ -67,6 +67,27 @@ def test_restricted_set_chooses_among_its_labels_only(denoiser, data):
     assert torch.cat([p.outcome.evaluations for p in out]).unique().tolist() == [6]
 
 
+def test_classes_merged_by_a_set_count_as_one_label(denoiser, data):
+    """As ObjectNet's objects of several ImageNet classes: the lowest error of the group decides."""
+    images, labels = data.tensors
+    chosen = labels < 4
+    part = TensorDataset(images[chosen], torch.tensor([0, 3, 2, 3])[labels[chosen]])
+    part.candidate_labels = [0, (3, 1), 2]
+    classifier = DiffusionClassifier(denoiser, Full(3))
+    loader = DataLoader(part, batch_size=16)
+    (out,) = trainer().predict(classifier, loader)
+    (whole,) = trainer().predict(
+        classifier, DataLoader(TensorDataset(images[chosen], labels[chosen]), batch_size=16)
+    )
+    scores, means = out.outcome.scores, whole.outcome.table.means
+    assert torch.allclose(scores[:, 3], means[:, [1, 3]].amin(dim=1), atol=1e-6)
+    assert torch.allclose(scores[:, [0, 2]], means[:, [0, 2]], atol=1e-6)
+    assert scores[:, [1, 4, 5]].isinf().all()
+    trainer().test(classifier, loader, verbose=False)
+    expected = torch.tensor([0, 3, 2, 3])[means[:, :4].argmin(dim=1)] == part.tensors[1]
+    assert classifier.reports["test"].correct == int(expected.sum())
+
+
 def test_several_candidates_of_a_label(denoiser, data):
     images, labels = data.tensors
     merged = DataLoader(TensorDataset(images, labels // 2), batch_size=24)

@@ -38,7 +38,8 @@ class ImageSet(Dataset[tuple[Any, int]]):
     Args:
         labels: Label of each image.
         candidate_labels: The labels that the set can hold, to which candidates are restricted;
-            all when not given.
+            all when not given. An entry that is a sequence merges classes of the model: the first
+            is the label of all of them.
         keys: A stable name for each image; its position when not given.
     """
 
@@ -48,7 +49,7 @@ class ImageSet(Dataset[tuple[Any, int]]):
     def __init__(
         self,
         labels: Sequence[int],
-        candidate_labels: Sequence[int] | None = None,
+        candidate_labels: Sequence[int | Sequence[int]] | None = None,
         keys: Sequence[str] | None = None,
     ) -> None:
         self.labels = list(labels)
