@@ -8,6 +8,11 @@ from diffclf_lightning.datamodules.flowers102 import Flowers102
 from diffclf_lightning.datamodules.folder import ImageCSV, ImageFolder
 from diffclf_lightning.datamodules.food101 import Food101
 from diffclf_lightning.datamodules.imagenet import ImageNet
+from diffclf_lightning.datamodules.imagenet_a import ImageNetA
+from diffclf_lightning.datamodules.imagenet_r import ImageNetR
+from diffclf_lightning.datamodules.imagenet_shifts import ImageNetShifts
+from diffclf_lightning.datamodules.imagenet_sketch import ImageNetSketch
+from diffclf_lightning.datamodules.imagenetv2 import ImageNetV2
 from diffclf_lightning.datamodules.objectnet import ObjectNet
 from diffclf_lightning.datamodules.pets import OxfordPets
 from diffclf_lightning.datamodules.sets import FileImages, IndexedImages
@@ -26,6 +31,11 @@ __all__ = [
     "ImageDataModule",
     "ImageFolder",
     "ImageNet",
+    "ImageNetA",
+    "ImageNetR",
+    "ImageNetShifts",
+    "ImageNetSketch",
+    "ImageNetV2",
     "ImageSet",
     "IndexedImages",
     "ObjectNet",

@@ -1,11 +1,12 @@
 """ImageNet (ILSVRC 2012): 1000 classes, 50,000 validation images."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from scipy.io import loadmat
 
-from diffclf_lightning.datamodules.base import ImageSet, OnCorrupt
+from diffclf_lightning.datamodules.base import OnCorrupt
 from diffclf_lightning.datamodules.names import read_imagenet_classes
 from diffclf_lightning.datamodules.published import ManualSet
 from diffclf_lightning.datamodules.sets import FileImages, image_files
@@ -67,14 +68,33 @@ class ImageNet(ManualSet):
             )
         self.subset, self.seed = subset, seed
 
-    def read(self) -> ImageSet:
+    def read(self) -> FileImages:
         """See :meth:`SingleSet.read`."""
+        rows = self.rows()
+        self.check_count(len(rows))
+        return self.chosen(rows)
+
+    def rows(self) -> list[tuple[Path, int]]:
+        """File and label of every validation image, by file name.
+
+        Raises:
+            InputError: If there are none, or their labels are not known.
+        """
         folder = self.root / "val" if (self.root / "val").is_dir() else self.root
-        rows = sorted(
+        return sorted(
             self._from_class_folders(folder) or self._from_one_folder(folder),
             key=lambda row: row[0].name,
         )
-        self.check_count(len(rows))
+
+    def chosen(self, rows: Sequence[tuple[Path, int]]) -> FileImages:
+        """The subset that was asked for.
+
+        Args:
+            rows: From :meth:`rows`.
+
+        Returns:
+            Its images, with file names as keys.
+        """
         names, labels = [file.name for file, _ in rows], [label for _, label in rows]
         size = len(rows) if self.subset is None else self.subset
         chosen = balanced_subset(names, labels, size, self.seed)

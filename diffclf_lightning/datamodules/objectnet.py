@@ -1,12 +1,13 @@
 """ObjectNet (Barbu et al. 2019): the 113 of its 313 objects that ImageNet has too."""
 
 import json
+from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageOps
 
-from diffclf_lightning.datamodules.base import ImageSet
 from diffclf_lightning.datamodules.names import read_classnames
 from diffclf_lightning.datamodules.published import ManualSet
 from diffclf_lightning.datamodules.sets import FileImages, image_files, relative_keys
@@ -53,14 +54,18 @@ class ObjectNet(ManualSet):
         lines = self._mapping("imagenet_to_label_2012_v2").read_text(encoding="utf-8").splitlines()
         try:
             id_of = {line.strip(): positions[position] for position, line in enumerate(lines)}
-            return [
+            groups = [
                 sorted(id_of[text] for text in objects[name].split("; "))
                 for name in self.classnames
             ]
         except KeyError as error:
             raise self._unexpected(f"no ImageNet id of {error}") from error
+        shared = [i for i, uses in Counter(chain.from_iterable(groups)).items() if uses > 1]
+        if shared:
+            raise self._unexpected(f"several objects with ImageNet id {shared[0]}")
+        return groups
 
-    def read(self) -> ImageSet:
+    def read(self) -> BorderedImages:
         """See :meth:`SingleSet.read`."""
         self._objects()
         label_of = {name: label for label, name in enumerate(self.classnames)}

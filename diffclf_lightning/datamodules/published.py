@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from lightning.pytorch.utilities import rank_zero_warn
-
 from diffclf_lightning.datamodules.base import ImageSet, OnCorrupt
+from diffclf_lightning.datamodules.checks import check_count
 from diffclf_lightning.datamodules.sets import FileImages, relative_keys
 from diffclf_lightning.datamodules.single import SingleSet
 from diffclf_lightning.errors import InputError
@@ -46,18 +45,14 @@ class PublishedSet(SingleSet):
         super().__init__(root, batch_size, num_workers, on_corrupt)
         self.download = download
 
-    def check_count(self, images: int) -> None:
+    def check_count(self, images: int, detail: str = "") -> None:
         """Warn if a copy of the set is not the whole.
 
         Args:
             images: Number of its images.
+            detail: What is known of the images that are not there.
         """
-        if images != self.expected_images:
-            rank_zero_warn(
-                f"Expected the {self.expected_images} test images of {self.title}, but got "
-                f"{images} below `root`={str(self.root)!r}. Results are not those of the "
-                "published test set."
-            )
+        check_count(self.title, images, self.expected_images, self.root, detail)
 
 
 class TorchvisionSet(PublishedSet):

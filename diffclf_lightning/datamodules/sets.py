@@ -18,10 +18,19 @@ class FileImages(ImageSet):
         files: The files.
         labels: Label of each file.
         keys: A name for each file, that is the same on every machine.
+        candidate_labels: See :class:`ImageSet`.
     """
 
-    def __init__(self, files: Sequence[Path], labels: Sequence[int], keys: Sequence[str]) -> None:
-        super().__init__(labels, keys=keys)
+    keys: list[str]
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        labels: Sequence[int],
+        keys: Sequence[str],
+        candidate_labels: Sequence[int | Sequence[int]] | None = None,
+    ) -> None:
+        super().__init__(labels, candidate_labels, keys)
         self.files = list(files)
 
     def image(self, index: int) -> Image.Image:
@@ -118,9 +127,12 @@ def _has_end(file: Path) -> bool:
     end = ENDS.get(file.suffix.lower())
     if end is None:
         return True
-    with file.open("rb") as content:
-        content.seek(max(0, file.stat().st_size - 16))
-        return end in content.read()
+    try:
+        with file.open("rb") as content:
+            content.seek(max(0, file.stat().st_size - 16))
+            return end in content.read()
+    except OSError:
+        return False
 
 
 def _decodes(file: Path) -> bool:

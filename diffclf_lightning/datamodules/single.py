@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from diffclf_lightning.datamodules.base import ImageDataModule, ImageSet, OnCorrupt
-from diffclf_lightning.datamodules.sets import FileImages, damaged_files, missing_files
-from diffclf_lightning.errors import InputError
+from diffclf_lightning.datamodules.checks import checked
 
 Metric = Literal["accuracy", "mean_per_class_accuracy"]
 
@@ -59,7 +58,7 @@ class SingleSet(ImageDataModule):
             InputError: If the data is not there, or not in its published form.
         """
         if self._images is None:
-            self._images = self._checked(self.read())
+            self._images = self._checked()
 
     def test_sets(self) -> dict[str, ImageSet]:
         """See :meth:`ImageDataModule.test_sets`.
@@ -68,28 +67,8 @@ class SingleSet(ImageDataModule):
         """
         if self._images is None:
             self.prepare_data()
-            self._images = self._checked(self.read())
+            self._images = self._checked()
         return {self.name: self._images}
 
-    def _checked(self, images: ImageSet) -> ImageSet:
-        if not len(images):
-            raise InputError(
-                f"Expected images of {self.name!r} below `root`={str(self.root)!r}, but got none. "
-                "Check that the folder is the right one and is not empty."
-            )
-        files = images.files if isinstance(images, FileImages) else []
-        missing = missing_files(files)
-        if missing:
-            raise InputError(
-                f"Expected the {len(files)} images of {self.name!r} below `root`="
-                f"{str(self.root)!r}, but {len(missing)} of them are missing, the first being "
-                f"{files[missing[0]]}. Complete the folder."
-            )
-        damaged = damaged_files(files) if self.on_corrupt == "stop" else []
-        if damaged:
-            raise InputError(
-                f"Expected {len(files)} images of {self.name!r} that can be read, but "
-                f"{len(damaged)} cannot, the first being {files[damaged[0]]}. Replace them, or give "
-                "on_corrupt='skip' to leave such images out."
-            )
-        return images
+    def _checked(self) -> ImageSet:
+        return checked(self.read(), self.name, self.root, self.on_corrupt)

@@ -3,7 +3,8 @@ import warnings
 from collections import Counter
 
 import pytest
-import tiny_sets
+import tiny_files
+import tiny_imagenet
 
 from diffclf_lightning import InputError
 from diffclf_lightning.datamodules import ImageNet
@@ -18,8 +19,8 @@ def validation_set(root, **kwargs):
 
 def test_both_layouts_give_the_same_set_and_the_same_subset(tmp_path, seed):
     for layout, writer in [
-        ("folders", tiny_sets.imagenet_folders),
-        ("flat", tiny_sets.imagenet_flat),
+        ("folders", tiny_imagenet.imagenet_folders),
+        ("flat", tiny_imagenet.imagenet_flat),
     ]:
         writer(tmp_path / layout, random.Random(seed))
     for subset in (None, 5):
@@ -30,13 +31,13 @@ def test_both_layouts_give_the_same_set_and_the_same_subset(tmp_path, seed):
 
 
 def test_images_may_lie_at_the_root_itself(tmp_path, seed):
-    tiny = tiny_sets.imagenet_folders(tmp_path, random.Random(seed))
+    tiny = tiny_imagenet.imagenet_folders(tmp_path, random.Random(seed))
     assert sorted(validation_set(tmp_path / "val", subset=None).keys) == sorted(tiny.truth)
 
 
 @pytest.mark.parametrize("subset", [1, 4, 6, 8, 11])
 def test_a_subset_is_balanced_and_true(tmp_path, seed, subset):
-    tiny = tiny_sets.imagenet_folders(tmp_path, random.Random(seed))
+    tiny = tiny_imagenet.imagenet_folders(tmp_path, random.Random(seed))
     images = validation_set(tmp_path, subset=subset)
     counts = Counter(images.labels).values()
     assert len(images) == subset
@@ -55,7 +56,7 @@ def test_the_default_takes_two_images_of_each_class(tmp_path, monkeypatch):
 
 
 def test_seeds_give_other_subsets(tmp_path, seed):
-    tiny_sets.imagenet_folders(tmp_path, random.Random(seed), each=6)
+    tiny_imagenet.imagenet_folders(tmp_path, random.Random(seed), each=6)
     drawn = [tuple(validation_set(tmp_path, subset=4, seed=s).keys) for s in range(8)]
     assert len(set(drawn)) > 1
     assert drawn[0] == tuple(validation_set(tmp_path, subset=4).keys)
@@ -69,7 +70,7 @@ def test_subset_out_of_range_is_named(tmp_path, subset):
 
 @pytest.mark.parametrize("file", ["ILSVRC2012_validation_ground_truth.txt", "meta.mat"])
 def test_one_folder_needs_the_development_kit(tmp_path, seed, file):
-    tiny_sets.imagenet_flat(tmp_path, random.Random(seed))
+    tiny_imagenet.imagenet_flat(tmp_path, random.Random(seed))
     (tmp_path / DEVKIT / file).unlink()
     with pytest.raises(InputError, match=file) as caught:
         ImageNet(tmp_path).setup()
@@ -77,29 +78,29 @@ def test_one_folder_needs_the_development_kit(tmp_path, seed, file):
 
 
 def test_an_image_without_ground_truth_is_named(tmp_path, seed):
-    tiny_sets.imagenet_flat(tmp_path, random.Random(seed))
-    tiny_sets.save(tmp_path / "val/ILSVRC2012_val_00000013.JPEG", random.Random(seed))
+    tiny_imagenet.imagenet_flat(tmp_path, random.Random(seed))
+    tiny_files.save(tmp_path / "val/ILSVRC2012_val_00000013.JPEG", random.Random(seed))
     with pytest.raises(InputError, match="12 lines and ILSVRC2012_val_00000013"):
         ImageNet(tmp_path).setup()
 
 
 @pytest.mark.parametrize("content", ["2000\n", "one\n"])
 def test_ground_truth_that_means_nothing_is_an_error(tmp_path, seed, content):
-    tiny_sets.imagenet_flat(tmp_path, random.Random(seed))
+    tiny_imagenet.imagenet_flat(tmp_path, random.Random(seed))
     (tmp_path / DEVKIT / "ILSVRC2012_validation_ground_truth.txt").write_text(content * 12)
     with pytest.raises(InputError, match="ILSVRC ids"):
         ImageNet(tmp_path).setup()
 
 
 def test_synsets_of_another_set_are_an_error(tmp_path, seed):
-    tiny_sets.imagenet_flat(tmp_path, random.Random(seed))
-    tiny_sets.write_meta(tmp_path / DEVKIT / "meta.mat", [f"n9{i:07d}" for i in range(1000)])
+    tiny_imagenet.imagenet_flat(tmp_path, random.Random(seed))
+    tiny_imagenet.write_meta(tmp_path / DEVKIT / "meta.mat", [f"n9{i:07d}" for i in range(1000)])
     with pytest.raises(InputError, match="n9"):
         ImageNet(tmp_path).setup()
 
 
 def test_meta_that_is_no_mat_file_is_an_error(tmp_path, seed):
-    tiny_sets.imagenet_flat(tmp_path, random.Random(seed))
+    tiny_imagenet.imagenet_flat(tmp_path, random.Random(seed))
     (tmp_path / DEVKIT / "meta.mat").write_text("not found " * 100)
     with pytest.raises(InputError, match=r"meta\.mat"):
         ImageNet(tmp_path).setup()

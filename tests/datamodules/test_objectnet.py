@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-import tiny_sets
+import tiny_imagenet
 
 from diffclf_lightning import InputError
 from diffclf_lightning.datamodules import ObjectNet
@@ -20,7 +20,7 @@ MAPPINGS = [
 
 @pytest.fixture
 def tiny(tmp_path, seed):
-    return tiny_sets.objectnet(tmp_path, random.Random(seed))
+    return tiny_imagenet.objectnet(tmp_path, random.Random(seed))
 
 
 @pytest.fixture

@@ -1,22 +1,25 @@
-"""Tiny copies of the published test sets, in the formats in which they are published.
+"""Tiny copies of the published test sets, in the formats in which they are published."""
 
-Every image has one colour, so that a loader that mixes images up is found out. ``Tiny.truth`` says
-for each key which label and colour belong to it.
-"""
-
-import hashlib
 import json
 import pickle
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 from scipy.io import savemat
+from tiny_files import Tiny, colour, md5, save
+from tiny_imagenet import (
+    imagenet_a,
+    imagenet_flat,
+    imagenet_folders,
+    imagenet_r,
+    imagenet_sketch,
+    imagenetv2,
+    objectnet,
+)
 
 from diffclf_lightning.datamodules import (
     CIFAR10,
@@ -24,44 +27,8 @@ from diffclf_lightning.datamodules import (
     FGVCAircraft,
     Flowers102,
     Food101,
-    ImageNet,
-    ObjectNet,
     OxfordPets,
 )
-from diffclf_lightning.datamodules.names import read_imagenet_classes
-
-RED = (255, 0, 0)
-SYNSETS, _ = read_imagenet_classes()
-
-
-@dataclass
-class Tiny:
-    """What was written."""
-
-    module: type
-    folder: str
-    """Where the data set lies below the root."""
-    truth: dict[str, tuple[int, tuple[int, int, int]]] = field(default_factory=dict)
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    patches: list[tuple[str, str, Any]] = field(default_factory=list)
-    """Torchvision class, attribute and value: the checksums of the tiny files."""
-    split_file: str | None = None
-    """A file without which the test split is not known."""
-
-
-def colour(rng: random.Random) -> tuple[int, int, int]:
-    return rng.randrange(256), rng.randrange(256), rng.randrange(256)
-
-
-def save(file: Path, rng: random.Random, size: tuple[int, int] = (24, 16)) -> tuple[int, int, int]:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    chosen = colour(rng)
-    Image.new("RGB", size, chosen).save(file, quality=95)
-    return chosen
-
-
-def md5(file: Path) -> str:
-    return hashlib.md5(file.read_bytes()).hexdigest()
 
 
 def food101(root: Path, rng: random.Random) -> Tiny:
@@ -200,109 +167,6 @@ def stl10(root: Path, rng: random.Random) -> Tiny:
     return tiny
 
 
-def _validation(rng: random.Random, classes: int, each: int) -> list[int]:
-    """Labels of validation images by number, classes mixed as they are in the real set."""
-    labels = [label for label in rng.sample(range(1000), classes) for _ in range(each)]
-    rng.shuffle(labels)
-    return labels
-
-
-def imagenet_folders(
-    root: Path, rng: random.Random, classes: int = 4, each: int = 3, subset: int | None = None
-) -> Tiny:
-    tiny = Tiny(ImageNet, "val", kwargs={"subset": subset})
-    for number, label in enumerate(_validation(rng, classes, each), start=1):
-        key = f"ILSVRC2012_val_{number:08d}.JPEG"
-        tiny.truth[key] = (label, save(root / "val" / SYNSETS[label] / key, rng))
-    return tiny
-
-
-def imagenet_flat(root: Path, rng: random.Random, classes: int = 4, each: int = 3) -> Tiny:
-    devkit = "ILSVRC2012_devkit_t12/data"
-    tiny = Tiny(ImageNet, "val", kwargs={"subset": None})
-    tiny.split_file = f"{devkit}/ILSVRC2012_validation_ground_truth.txt"
-    labels = _validation(rng, classes, each)
-    for number, label in enumerate(labels, start=1):
-        key = f"ILSVRC2012_val_{number:08d}.JPEG"
-        tiny.truth[key] = (label, save(root / "val" / key, rng))
-    (root / devkit).mkdir(parents=True)
-    order = rng.sample(range(1000), 1000)
-    id_of = {label: position + 1 for position, label in enumerate(order)}
-    (root / tiny.split_file).write_text("".join(f"{id_of[label]}\n" for label in labels))
-    write_meta(root / devkit / "meta.mat", [SYNSETS[label] for label in order])
-    return tiny
-
-
-def write_meta(file: Path, leaves: list[str]) -> None:
-    """``meta.mat`` of the development kit: the classes by ILSVRC id, then the nodes above them."""
-    fields = [
-        "ILSVRC2012_ID",
-        "WNID",
-        "words",
-        "gloss",
-        "num_children",
-        "children",
-        "wordnet_height",
-        "num_train_images",
-    ]
-    nodes = [(synset, 0) for synset in leaves] + [("n00001740", 3), ("n00004258", 2)]
-    synsets = np.empty((len(nodes), 1), dtype=[(name, object) for name in fields])
-    for i, (synset, children) in enumerate(nodes):
-        below = np.arange(1.0, children + 1)[None] if children else np.zeros((1, 0))
-        words = f"word {i}, other word {i}"
-        synsets[i, 0] = (i + 1.0, synset, words, "a gloss", float(children), below, 0.0, 1300.0)
-    savemat(file, {"synsets": synsets})
-
-
-def objectnet(root: Path, rng: random.Random) -> Tiny:
-    base, tiny = root / "objectnet-1.0", Tiny(ObjectNet, "objectnet-1.0")
-    mappings = base / "mappings"
-    mappings.mkdir(parents=True)
-    tiny.split_file = "objectnet-1.0/mappings/folder_to_objectnet_label.json"
-    ids = iter(rng.sample(range(1000), 1000))
-    several = {"Chair": 3, "Alarm clock": 2, "Wheel": 2}
-    wanted = {
-        name: [next(ids) for _ in range(several.get(name, 1))] for name in ObjectNet.classnames
-    }
-    label_text = [f"thing {i}, also called thing {i}" for i in range(1000)]
-    shuffled = list(wanted)
-    rng.shuffle(shuffled)
-    _dump(
-        mappings / "objectnet_to_imagenet_1k.json",
-        {name: "; ".join(label_text[i] for i in wanted[name]) for name in shuffled},
-    )
-    order = rng.sample(range(1000), 1000)
-    _dump(
-        mappings / "pytorch_to_imagenet_2012_id.json",
-        {str(i): position for position, i in sorted(enumerate(order), key=lambda pair: pair[1])},
-    )
-    (mappings / "imagenet_to_label_2012_v2").write_text(
-        "".join(f"{label_text[i]}\n" for i in order)
-    )
-    folders = {
-        name: "".join(c for c in name.lower().replace(" ", "_") if c.isalnum() or c == "_")
-        for name in wanted
-    }
-    folders |= {"Drying rack for plates": "drying_rack_for_dishes", "Squeegee": "squeegee"}
-    _dump(
-        mappings / "folder_to_objectnet_label.json",
-        {folder: name for name, folder in folders.items()},
-    )
-    for name in ["Wok", "Squeegee", "Chair", "Drying rack for plates", "Alarm clock"]:
-        for _ in range(2):
-            key = f"{folders[name]}/{rng.randrange(16**8):08x}.png"
-            chosen, file = colour(rng), base / "images" / key
-            file.parent.mkdir(parents=True, exist_ok=True)
-            ImageOps.expand(Image.new("RGB", (20, 30), chosen), border=2, fill=RED).save(file)
-            if name in wanted:
-                tiny.truth[key] = (ObjectNet.classnames.index(name), chosen)
-    return tiny
-
-
-def _dump(file: Path, content: dict[str, Any]) -> None:
-    file.write_text(json.dumps(content, indent=2))
-
-
 WRITERS: dict[str, Callable[[Path, random.Random], Tiny]] = {
     writer.__name__: writer
     for writer in (
@@ -315,5 +179,9 @@ WRITERS: dict[str, Callable[[Path, random.Random], Tiny]] = {
         imagenet_folders,
         imagenet_flat,
         objectnet,
+        imagenet_a,
+        imagenet_r,
+        imagenet_sketch,
+        imagenetv2,
     )
 }

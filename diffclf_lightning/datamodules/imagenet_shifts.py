@@ -1,0 +1,189 @@
+"""ImageNet and its shifts side by side, all with labels among ImageNet's 1000 classes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from diffclf_lightning.datamodules.base import ImageDataModule, ImageSet, OnCorrupt
+from diffclf_lightning.datamodules.checks import check_count, checked
+from diffclf_lightning.datamodules.class_folders import ClassFolders
+from diffclf_lightning.datamodules.imagenet import NAMES, ImageNet
+from diffclf_lightning.datamodules.imagenet_a import ImageNetA
+from diffclf_lightning.datamodules.imagenet_r import ImageNetR
+from diffclf_lightning.datamodules.imagenet_sketch import ImageNetSketch
+from diffclf_lightning.datamodules.imagenetv2 import ImageNetV2
+from diffclf_lightning.datamodules.objectnet import BorderedImages, ObjectNet
+from diffclf_lightning.datamodules.sets import FileImages
+from diffclf_lightning.errors import InputError
+
+PAPER = (
+    "imagenet",
+    "imagenetv2",
+    "imagenet_a_id",
+    "imagenet_a",
+    "imagenet_objectnet_id",
+    "objectnet",
+)
+"""The sets of the paper: the ID sets hold the validation images of the classes of a shift."""
+
+
+class ImageNetShifts(ImageDataModule):
+    """ImageNet, its shifts, and for some shifts the validation images of their classes (``_id``).
+
+    Candidates of a set are restricted to its classes. Where several classes make one object of
+    ObjectNet, the smallest is the label of all. Images are in the order of their keys: file names
+    of validation images, and paths inside the set's own folder for the others.
+
+    Args:
+        root: Folder that holds the folders of the sets, each as the data module of that set
+            expects it. Only what the named sets need has to be there.
+        test_sets: Names of the test sets: ``imagenet``, ``imagenetv2``, ``imagenet_a_id``,
+            ``imagenet_a``, ``imagenet_r_id``, ``imagenet_r``, ``imagenet_sketch``,
+            ``imagenet_objectnet_id``, ``objectnet``, or ``all``; those of the paper when not given.
+        subset: Number of images of ``imagenet``, as many of each class; all when none.
+        seed: Chooses among the subsets.
+        batch_size: Images in a batch.
+        num_workers: Worker processes that load images.
+        on_corrupt: What an image that cannot be read does: ``stop`` the run, or be left out
+            (``skip``) with a warning.
+
+    Raises:
+        InputError: If an argument is out of range, or a test set is unknown or named twice.
+    """
+
+    classnames = NAMES
+
+    def __init__(
+        self,
+        root: str | Path,
+        test_sets: Sequence[str] = PAPER,
+        subset: int | None = 10000,
+        seed: int = 0,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        on_corrupt: OnCorrupt = "stop",
+    ) -> None:
+        super().__init__(batch_size, num_workers, on_corrupt)
+        self.root = Path(root).expanduser()
+        self.imagenet = ImageNet(self.root, subset=subset, seed=seed)
+        self.objectnet = ObjectNet(self.root)
+        known = list(self._steps())
+        names = known if list(test_sets) == ["all"] else list(test_sets)
+        wrong = [
+            f"{name} twice" if name in known else name
+            for i, name in enumerate(names)
+            if name not in known or name in names[:i]
+        ]
+        if wrong or not names:
+            raise InputError(
+                f"Expected argument `test_sets` to name some of {', '.join(known)}, each once, or "
+                f"all alone, but got {', '.join(wrong) or 'nothing'}."
+            )
+        self.names = names
+        self._sets: dict[str, ImageSet] | None = None
+
+    def setup(self, stage: str = "test") -> None:
+        """Find the images of all sets.
+
+        Args:
+            stage: Lightning's stage.
+
+        Raises:
+            InputError: If data is not there, or not in its published form; names all of it.
+        """
+        if self._sets is None:
+            self._sets = self._read()
+
+    def test_sets(self) -> dict[str, ImageSet]:
+        """See :meth:`ImageDataModule.test_sets`; sets the module up if need be."""
+        if self._sets is None:
+            self._sets = self._read()
+        return dict(self._sets)
+
+    def _read(self) -> dict[str, ImageSet]:
+        sets: dict[str, ImageSet] = {}
+        problems: dict[str, dict[str, None]] = {}
+        for name in self.names:
+            for step in self._steps()[name]:
+                try:
+                    found = step()
+                    if isinstance(found, ImageSet):
+                        sets[name] = checked(found, name, self.root, self.on_corrupt)
+                except InputError as error:
+                    problems.setdefault(str(error), {})[name] = None
+        if problems:
+            raise InputError(
+                f"Expected whole copies of the data of {len(self.names)} test sets below `root`="
+                f"{str(self.root)!r}, but got problems with {len(self.names) - len(sets)} of them. "
+                "Correct what follows, or leave these sets out of `test_sets`."
+                + "".join(f"\n{', '.join(names)}: {said}" for said, names in problems.items())
+            )
+        return sets
+
+    def _steps(self) -> dict[str, tuple[Callable[[], Any], ...]]:
+        """How each set is read: the last step gives it, one before finds what else it needs."""
+        return {
+            "imagenet": (self._imagenet,),
+            "imagenetv2": (partial(self._published, ImageNetV2),),
+            "imagenet_a_id": (partial(self._id_set, "imagenet_a_id", ImageNetA),),
+            "imagenet_a": (partial(self._published, ImageNetA),),
+            "imagenet_r_id": (partial(self._id_set, "imagenet_r_id", ImageNetR),),
+            "imagenet_r": (partial(self._published, ImageNetR),),
+            "imagenet_sketch": (partial(self._published, ImageNetSketch),),
+            "imagenet_objectnet_id": (lambda: self._validation, self._objectnet_id),
+            "objectnet": (self._objectnet,),
+        }
+
+    @cached_property
+    def _validation(self) -> list[tuple[Path, int]]:
+        return self.imagenet.rows()
+
+    @cached_property
+    def _groups(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(ids) for ids in self.objectnet.imagenet_ids)
+
+    def _imagenet(self) -> ImageSet:
+        images = self.imagenet.chosen(self._validation)
+        self.imagenet.check_count(len(self._validation))
+        if self.imagenet.subset is not None:
+            check_count("imagenet", len(images), self.imagenet.subset, self.root)
+        return images
+
+    def _published(self, module: type[ClassFolders]) -> ImageSet:
+        shifted = module(self.root)
+        # `root` itself is no set's own folder here: validation images may lie in it.
+        if shifted.own_folder is None:
+            raise shifted.missing(f"no folder {' or '.join(shifted.folders)}")
+        return shifted.read()
+
+    def _id_set(self, name: str, module: type[ClassFolders]) -> ImageSet:
+        labels = list(module.label_of.values())
+        return self._of_classes(name, 10000, {label: label for label in labels}, labels)
+
+    def _objectnet_id(self) -> ImageSet:
+        merged = {label: group[0] for group in self._groups for label in group}
+        return self._of_classes("imagenet_objectnet_id", 6250, merged, self._groups)
+
+    def _of_classes(
+        self,
+        name: str,
+        expected: int,
+        label_of: Mapping[int, int],
+        candidate_labels: Sequence[int | Sequence[int]],
+    ) -> ImageSet:
+        rows = [(file, label_of[label]) for file, label in self._validation if label in label_of]
+        check_count(name, len(rows), expected, self.root)
+        files = [file for file, _ in rows]
+        labels, keys = [label for _, label in rows], [file.name for file in files]
+        return FileImages(files, labels, keys, candidate_labels)
+
+    def _objectnet(self) -> ImageSet:
+        images = self.objectnet.read()
+        rows = sorted(zip(images.keys, images.files, images.labels, strict=True))
+        return BorderedImages(
+            [file for _, file, _ in rows],
+            [self._groups[label][0] for _, _, label in rows],
+            [key for key, _, _ in rows],
+            self._groups,
+        )
