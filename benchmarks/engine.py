@@ -74,7 +74,7 @@ def compare(model: Denoiser, device: torch.device, images: int, batch: int, repe
     def bare() -> None:
         with torch.no_grad():
             for x_t, timestep, c in inputs:
-                model.predict_noise(x_t, timestep, c)
+                model.predict(x_t, timestep, c)
 
     pairs = [(_seconds(bare, device), _seconds(engine, device)) for _ in range(repeats)]
     ratios = sorted(engine / bare for bare, engine in pairs)

@@ -1,6 +1,5 @@
 """DiffusionClassifier: any conditional diffusion model as a classifier, on Lightning."""
 
-import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,16 +22,19 @@ from diffclf_lightning.evaluation import (
     Loss,
     NestedGrid,
     Noise,
+    NoiseFunction,
     Strategy,
     TrialSource,
     evaluate,
     find_evaluations_per_batch,
-    get_loss,
+    get_losses,
 )
 from diffclf_lightning.image_classifier import SKIPPED, ImageClassifier, image_and_label
 from diffclf_lightning.metrics import fit_temperature
+from diffclf_lightning.optimization import make_optimizers
 from diffclf_lightning.predictions import Outcome
 from diffclf_lightning.prompts import EachPrompt, Prompts
+from diffclf_lightning.weights import checksum
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,10 @@ class DiffusionClassifier(ImageClassifier):
     Args:
         denoiser: The diffusion model.
         strategy: How many trials each candidate gets; 250 for all when not given.
-        loss: Compares noise with its prediction: ``l2``, ``l1``, ``huber`` or a function.
+        loss: Compares noise with its prediction, and decides: ``l2``, ``l1``, ``huber``, ``bound``
+            and ``l2+bound`` (of a model that predicts its variance), a :class:`Loss` or a function.
+        other_losses: Further losses of the same forward passes, each with an answer of its own
+            among the candidates that met all trials.
         candidates: What to choose among, or prompts that make it from the class names. When not
             given: ``template``, or the classes of a class-conditional model.
         template: Prompt template with ``{}`` for the class name, or several, each prompt of which
@@ -84,7 +89,8 @@ class DiffusionClassifier(ImageClassifier):
         self,
         denoiser: Denoiser,
         strategy: Strategy | None = None,
-        loss: str | Loss = "l2",
+        loss: str | Loss | NoiseFunction = "l2",
+        other_losses: Sequence[str | Loss | NoiseFunction] = (),
         candidates: Candidates | Prompts | None = None,
         template: str | list[str] | None = None,
         classnames: list[str] | None = None,
@@ -115,7 +121,15 @@ class DiffusionClassifier(ImageClassifier):
         self.denoiser = denoiser
         self.strategy = strategy or Full(trials=250)
         self.validation_strategy = validation_strategy or Full(trials=8)
-        self.loss = get_loss(loss)
+        self.loss, *self.other_losses = get_losses(loss, other_losses)
+        self.other_loss_names = [one.name for one in self.other_losses]
+        for one in (self.loss, *self.other_losses):
+            if one.needs_variance and not denoiser.predicts_variance:
+                raise InputError(
+                    f"Expected a model that predicts its variance for loss {one.name!r}, but got "
+                    f"{type(denoiser).__name__}, which predicts noise alone. Take the loss out of "
+                    "`loss` and `other_losses`, or a model with twice the channels (DiT-XL-2)."
+                )
         self.candidates = candidates if template is None else EachPrompt(template)
         self.classnames = classnames
         self.grid = grid or NestedGrid()
@@ -173,7 +187,8 @@ class DiffusionClassifier(ImageClassifier):
             "strategy": repr(self.strategy),
             "grid": repr(self.grid),
             "noise": repr(self.noise),
-            "loss": getattr(self.loss, "__name__", repr(self.loss)),
+            "loss": self.loss.name,
+            "other_losses": list(self.other_loss_names),
             "temperature": self.temperature,
             "sample_shape": list(self.denoiser.sample_shape),
             "schedule": self.denoiser.schedule.describe(),
@@ -202,6 +217,7 @@ class DiffusionClassifier(ImageClassifier):
             task.source(images),
             task.strategy,
             self.loss,
+            self.other_losses,
             labels=task.labels,
             names=task.candidates.names,
             evaluations_per_batch=self._evaluations_per_batch(images, task),
@@ -225,7 +241,7 @@ class DiffusionClassifier(ImageClassifier):
         def forward(size: int) -> None:
             rows = torch.arange(size, device=x_0.device)
             with torch.no_grad():
-                self.denoiser.predict_noise(
+                self.denoiser.predict(
                     x_0[rows % len(x_0)], rows % steps, task.conditioning[rows % len(task.labels)]
                 )
 
@@ -299,28 +315,4 @@ class DiffusionClassifier(ImageClassifier):
 
     def configure_optimizers(self) -> Any:
         """Optimizer of the trainable parameters, and the scheduler, stepped every step."""
-        trainable = [p for p in self.parameters() if p.requires_grad]
-        if self.optimizer is None:
-            return torch.optim.AdamW(trainable, lr=1e-4)
-        optimizer = self.optimizer(trainable)
-        if self.lr_scheduler is None:
-            return optimizer
-        scheduler = {"scheduler": self.lr_scheduler(optimizer), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
-
-
-def checksum(module: torch.nn.Module) -> str:
-    """A short name for weights: a hash over a thousand elements of each tensor.
-
-    Args:
-        module: The module with the weights.
-
-    Returns:
-        Hexadecimal digits.
-    """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        flat = tensor.detach().flatten()
-        sample = flat[:: max(1, len(flat) // 1000)]
-        digest.update(name.encode() + sample.to("cpu", torch.float32).numpy().tobytes())
-    return digest.hexdigest()[:16]
+        return make_optimizers(self, self.optimizer, self.lr_scheduler, lr=1e-4)

@@ -42,6 +42,8 @@ class EvaluatedSet:
     rank: int
     ours: bool = False
     """Whether the data set is one of this package, which marks unreadable images."""
+    candidate_labels: Sequence[int | Sequence[int]] | None = None
+    """Labels that the set can hold, merged where an entry is a sequence; all when none."""
     position: int = 0
 
     @property
@@ -76,9 +78,11 @@ class ImageClassifier(LightningModule):
         sets: The sets of the run, known when it starts.
         reports: Reports by set name, known when it ends.
         on_evaluations: Called with the number of evaluations of every forward pass.
+        other_loss_names: Names of the losses that answer too, beside the one that decides.
     """
 
     num_labels: int
+    other_loss_names: Sequence[str] = ()
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,11 +157,14 @@ class ImageClassifier(LightningModule):
                     name,
                     task,
                     evaluations,
-                    SetMetrics(self.num_labels, metric, self._exact).to(self.device),
+                    SetMetrics(self.num_labels, metric, self._exact, self.other_loss_names).to(
+                        self.device
+                    ),
                     sample_indices(loader),
                     getattr(dataset, "keys", None) if ours else None,
                     self.global_rank,
                     ours,
+                    classes,
                 )
             )
 
@@ -220,6 +227,7 @@ class ImageClassifier(LightningModule):
             labels.to(device).reshape(-1),
             outcome.evaluations.to(device),
             seconds,
+            {name: answer.predictions.to(device) for name, answer in outcome.others.items()},
         )
 
     def on_test_epoch_end(self) -> None:
@@ -227,7 +235,9 @@ class ImageClassifier(LightningModule):
         self.report()
 
     def report(self) -> None:
-        """Compute and log the reports of all sets."""
+        """Compute and log the reports of all sets, once a run: callbacks may ask for it first."""
+        if self.reports:
+            return
         for current in self.sets:
             report = current.metrics.compute()
             if report is None:

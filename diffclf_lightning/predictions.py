@@ -3,13 +3,30 @@
 These are not frozen: Lightning moves them between devices by writing to their fields.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from diffclf_lightning.evaluation import ErrorTable
+
+
+@dataclass
+class ByLoss:
+    """The answer for some images by another loss.
+
+    Args:
+        predictions: Predicted labels, int64, shape ``(images,)``.
+        scores: Label scores, as in :class:`Outcome`.
+    """
+
+    predictions: Tensor
+    scores: Tensor
+
+    def cpu(self) -> "ByLoss":
+        """The same on the CPU."""
+        return ByLoss(self.predictions.cpu(), self.scores.cpu())
 
 
 @dataclass
@@ -25,6 +42,7 @@ class Outcome:
         counts: Number of trials of each label.
         evaluations: Model evaluations of each image, int64, shape ``(images,)``.
         table: The error table, where there is one.
+        others: Answers by other losses, by the name of the loss.
     """
 
     predictions: Tensor
@@ -34,6 +52,7 @@ class Outcome:
     counts: Tensor
     evaluations: Tensor
     table: ErrorTable | None = None
+    others: dict[str, ByLoss] = field(default_factory=dict)
 
     @classmethod
     def from_table(cls, table: ErrorTable, num_labels: int, temperature: float) -> "Outcome":
@@ -48,6 +67,7 @@ class Outcome:
             The answer.
         """
         best = table.best_candidates(num_labels)
+        under = {name: table.under(name) for name in table.others}
         return cls(
             predictions=table.predictions,
             scores=table.label_scores(num_labels),
@@ -56,13 +76,14 @@ class Outcome:
             counts=table.per_label(table.counts, best, 0),
             evaluations=table.evaluations,
             table=table,
+            others={k: ByLoss(t.predictions, t.label_scores(num_labels)) for k, t in under.items()},
         )
 
     def cpu(self) -> "Outcome":
         """The same on the CPU, without the error table's tensors moved."""
         fields = vars(self).items()
         tensors: dict[str, Any] = {k: v.cpu() for k, v in fields if isinstance(v, Tensor)}
-        return replace(self, **tensors)
+        return replace(self, **tensors, others={k: v.cpu() for k, v in self.others.items()})
 
 
 @dataclass

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.metrics import Report
-from diffclf_lightning.predictions import Outcome, Predictions, Stored
+from diffclf_lightning.metrics import Count, Report
+from diffclf_lightning.predictions import ByLoss, Outcome, Predictions, Stored
 
 SCHEMA = pa.schema(
     {
@@ -40,6 +40,8 @@ SCHEMA = pa.schema(
         "probabilities": pa.list_(pa.float32()),
         "evaluations": pa.int64(),
         "seconds": pa.float64(),
+        "predictions_by_loss": pa.map_(pa.string(), pa.int64()),
+        "scores_by_loss": pa.map_(pa.string(), pa.list_(pa.float32())),
     }
 )
 ERRORS = pa.field("errors", pa.list_(pa.list_(pa.float32())))
@@ -107,7 +109,8 @@ class RunFolder:
         files = [*([self.images] if self.images.exists() else []), *self._part_files()]
         if not files:
             return None
-        table = pa.concat_tables([pq.read_table(f) for f in files], promote_options="default")
+        tables = [SCHEMA.empty_table(), *(pq.read_table(f) for f in files)]
+        table = pa.concat_tables(tables, promote_options="default")
         names = zip(table["set"].to_pylist(), table["key"].to_pylist(), strict=True)
         latest = {name: place for place, name in enumerate(names)}
         return table.take(sorted(latest.values()))
@@ -120,12 +123,18 @@ class RunFolder:
         small = rows.select(SCHEMA.names)  # the errors of all trials can be very many
         return {(row["set"], row["key"]): _stored(row) for row in small.to_pylist()}
 
-    def finish(self, reports: Mapping[str, Report], description: Mapping[str, Any]) -> None:
+    def finish(
+        self,
+        reports: Mapping[str, Report],
+        description: Mapping[str, Any],
+        candidates: Mapping[str, Any] | None = None,
+    ) -> None:
         """Gather the parts into one file and write the summary.
 
         Args:
             reports: Report of each set.
             description: What decides the results.
+            candidates: Candidate labels of each set that has not all.
         """
         rows = self.rows()
         if rows is not None:
@@ -139,9 +148,9 @@ class RunFolder:
             self.parts.rmdir()
         sets = {
             name: {
-                **asdict(report),
-                "accuracy": report.accuracy,
-                "interval": [report.interval.lower, report.interval.upper],
+                **_measured(report),
+                "other_losses": {k: _measured(count) for k, count in report.other_losses.items()},
+                "candidate_labels": (candidates or {}).get(name),
             }
             for name, report in reports.items()
         }
@@ -178,9 +187,14 @@ def write_whole(file: Path, text: str) -> None:
     partial.replace(file)
 
 
+def _measured(count: Count) -> dict[str, Any]:
+    interval = [count.interval.lower, count.interval.upper]
+    return {**asdict(count), "accuracy": count.accuracy, "interval": interval}
+
+
 def _columns(predictions: Predictions, *, errors: bool) -> dict[str, list[Any]]:
     count, outcome = len(predictions.keys), predictions.outcome
-    labels = predictions.labels
+    labels, others = predictions.labels, outcome.others.items()
     columns: dict[str, list[Any]] = {
         "set": [predictions.set_name] * count,
         "key": predictions.keys,
@@ -193,6 +207,8 @@ def _columns(predictions: Predictions, *, errors: bool) -> dict[str, list[Any]]:
         "probabilities": outcome.probabilities.tolist(),
         "evaluations": outcome.evaluations.tolist(),
         "seconds": [predictions.seconds] * count,
+        "predictions_by_loss": _by_loss({k: v.predictions for k, v in others}, count),
+        "scores_by_loss": _by_loss({k: v.scores for k, v in others}, count),
     }
     if errors:
         table = outcome.table
@@ -200,10 +216,26 @@ def _columns(predictions: Predictions, *, errors: bool) -> dict[str, list[Any]]:
     return columns
 
 
+def _by_loss(values: Mapping[str, Tensor], count: int) -> list[Any]:
+    """Pairs of loss and value for each image; none where there are no other losses."""
+    if not values:
+        return [None] * count
+    each = zip(*(value.tolist() for value in values.values()), strict=True)
+    return [list(zip(values, row, strict=True)) for row in each]
+
+
 def _stored(row: Mapping[str, Any]) -> Stored:
     def one(name: str, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.tensor([row[name]], dtype=dtype)
 
+    scores = dict(row["scores_by_loss"] or ())
+    others = {
+        name: ByLoss(
+            torch.tensor([label], dtype=torch.int64),
+            torch.tensor([scores[name]], dtype=torch.float32),
+        )
+        for name, label in row["predictions_by_loss"] or ()
+    }
     outcome = Outcome(
         predictions=one("prediction", torch.int64),
         scores=one("scores"),
@@ -211,5 +243,6 @@ def _stored(row: Mapping[str, Any]) -> Stored:
         standard_errors=one("standard_errors"),
         counts=one("counts", torch.int64),
         evaluations=one("evaluations", torch.int64),
+        others=others,
     )
     return Stored(outcome, row["label"], row["digest"], row["seconds"])

@@ -133,9 +133,9 @@ def test_precision_leaves_schedule_noise_and_errors_in_float32(denoiser, data, p
     seen: list = []
 
     class Recording(GaussianDenoiser):
-        def predict_noise(self, x_t, timestep, conditioning):
+        def predict(self, x_t, timestep, conditioning):
             seen.append(x_t)
-            return super().predict_noise(x_t, timestep, conditioning)
+            return super().predict(x_t, timestep, conditioning)
 
     images, labels = data.tensors
     pixels = TensorDataset((images * 255).round().to(torch.uint8), labels)
@@ -168,7 +168,7 @@ def test_precision_leaves_schedule_noise_and_errors_in_float32(denoiser, data, p
 )
 def test_bad_arguments_are_named_before_any_evaluation(denoiser, data, arguments, message):
     evaluated = []
-    denoiser.predict_noise = evaluated.append
+    denoiser.predict = evaluated.append
 
     def run():
         classifier = DiffusionClassifier(denoiser, **{"strategy": Full(2), **arguments})
@@ -190,7 +190,7 @@ def test_bad_arguments_are_named_before_any_evaluation(denoiser, data, arguments
 )
 def test_bad_batches_are_named_before_any_evaluation(denoiser, dataset, message):
     evaluated = []
-    denoiser.predict_noise = evaluated.append
+    denoiser.predict = evaluated.append
     with pytest.raises(InputError, match=message):
         trainer().test(DiffusionClassifier(denoiser), DataLoader(dataset, batch_size=2))
     assert not evaluated

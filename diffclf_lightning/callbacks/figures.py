@@ -96,7 +96,9 @@ def _draw_scores(axis: Axes, predictions: Predictions, place: int, classnames: A
     names = [str(int(i)) if classnames is None else str(classnames[int(i)]) for i in labels]
     starred = [f"{n} ★" if int(i) == truth else n for n, i in zip(names, labels, strict=True)]
     axis.set_yticks(rows, starred)
-    axis.plot([0], [labels.tolist().index(predicted)], "o", color="#1b4f8a", markersize=5, clip_on=False)
+    axis.plot(
+        [0], [labels.tolist().index(predicted)], "o", color="#1b4f8a", markersize=5, clip_on=False
+    )
     axis.invert_yaxis()
     axis.set_xlim(left=0)
 

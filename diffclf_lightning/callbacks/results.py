@@ -93,7 +93,9 @@ class ResultsWriter(Callback):
     def _finish(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.strategy.barrier()
         if trainer.is_global_zero:
-            _opened(self.run).finish(_classifier(pl_module).reports, self._description)
+            classifier = _classifier(pl_module)
+            candidates = {s.name: s.candidate_labels for s in classifier.sets}
+            _opened(self.run).finish(classifier.reports, self._description, candidates)
         trainer.strategy.barrier()
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from diffclf_lightning.callbacks.results import results_folder
 from diffclf_lightning.image_classifier import ImageClassifier
-from diffclf_lightning.metrics import Report
+from diffclf_lightning.metrics import Count, Report
 
 COLUMNS = (
     "accuracy %\n(interval)",
@@ -45,7 +45,7 @@ class ReportTable(Callback):
 
 
 def report_table(reports: Mapping[str, Report]) -> Table:
-    """Reports as a table, one row a set.
+    """Reports as a table, one row a set, and below it one for each other loss.
 
     Args:
         reports: Report of each set.
@@ -60,21 +60,31 @@ def report_table(reports: Mapping[str, Report]) -> Table:
         if report.skipped:
             notes += f"\n{name}: {report.skipped} images could not be read and are left out"
     table = Table(
-        box=SIMPLE_HEAD, caption=notes, caption_justify="left", pad_edge=False, collapse_padding=True
+        box=SIMPLE_HEAD,
+        caption=notes,
+        caption_justify="left",
+        pad_edge=False,
+        collapse_padding=True,
     )
     table.add_column("\nset", overflow="fold", min_width=8)
     for column in COLUMNS:
         table.add_column(column, justify="right", no_wrap=True)
     for name, report in reports.items():
-        lower, upper = 100 * report.interval.lower, 100 * report.interval.upper
         star = "*" if report.metric == "mean_per_class_accuracy" else ""
         table.add_row(
             name,
-            f"{100 * report.accuracy:.1f} ({lower:.1f}-{upper:.1f})",
-            f"{report.correct}/{report.total}",
+            *_counted(report),
             f"{100 * report.mean_per_class_accuracy:.1f}{star}",
             f"{report.negative_log_likelihood:.3f}",
             f"{report.evaluations_per_image:.0f}",
             f"{report.seconds_per_image:.2g}",
         )
+        for loss, count in report.other_losses.items():
+            table.add_row(f"  {loss}", *_counted(count))
     return table
+
+
+def _counted(count: Count) -> tuple[str, str]:
+    lower, upper = 100 * count.interval.lower, 100 * count.interval.upper
+    accuracy = f"{100 * count.accuracy:.1f} ({lower:.1f}-{upper:.1f})"
+    return accuracy, f"{count.correct}/{count.total}"

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from diffclf_lightning.candidates import Condition
 from diffclf_lightning.denoisers.schedule import Schedule
-from diffclf_lightning.errors import InputError
+from diffclf_lightning.evaluation import Prediction
+from diffclf_lightning.images import unit_range
 
 Transform = Callable[[Image], Tensor]
 
@@ -42,6 +43,8 @@ class Denoiser(nn.Module, ABC):
     vae: Any
     num_classes: int | None = None
     """Number of classes that the model knows by id; none for a model of prompts."""
+    predicts_variance: bool = False
+    """Whether :meth:`predict` gives the reverse step too."""
 
     @property
     @abstractmethod
@@ -124,9 +127,7 @@ class Denoiser(nn.Module, ABC):
         Raises:
             InputError: If shape, type or range is another, or values are not finite.
         """
-        _check_images(images, self.image_shape)
-        scale = 255 if images.dtype == torch.uint8 else 1
-        return images.to(torch.float32) / scale * 2 - 1
+        return unit_range(images, self.image_shape) * 2 - 1
 
     def encode(self, images: Tensor) -> Tensor:
         r"""Images to ``x_0``; for a latent model the posterior mean, shifted and scaled.
@@ -153,39 +154,7 @@ class Denoiser(nn.Module, ABC):
         """See :meth:`Schedule.target`."""
         return self.schedule.target(x_0, noise, timestep)
 
-    def predict_noise(self, x_t: Tensor, timestep: Tensor, conditioning: Tensor) -> Tensor:
-        """Predicted noise, float32, of the shape of ``x_t``."""
+    def predict(self, x_t: Tensor, timestep: Tensor, conditioning: Tensor) -> Prediction:
+        """What the model says, in one forward pass; arguments as in :meth:`forward`."""
         output = self(x_t, timestep, conditioning)
-        return self.schedule.noise(output, x_t, timestep)
-
-
-def _check_images(images: Tensor, shape: tuple[int, int, int]) -> None:
-    expected = f"images of shape (batch, {', '.join(map(str, shape))})"
-    if not isinstance(images, Tensor):
-        raise InputError(
-            f"Expected {expected} as a tensor, but got {type(images).__name__}. Let the data set's "
-            "transform return tensors."
-        )
-    if images.ndim != 4 or tuple(images.shape[1:]) != shape:
-        raise InputError(
-            f"Expected {expected}, but got {tuple(images.shape)}. Use the model's own transform "
-            "(`denoiser.transform`) in the data set."
-        )
-    if images.dtype == torch.uint8:
-        return
-    if not images.is_floating_point():
-        raise InputError(
-            f"Expected {expected} of type uint8 or floating point, but got {images.dtype}."
-        )
-    if not images.isfinite().all():
-        row = int((~images.isfinite()).flatten(1).any(dim=1).nonzero()[0])
-        raise InputError(
-            f"Expected {expected} with finite pixels, but image {row} of the batch has NaN or "
-            "infinity. Check the file and the transform."
-        )
-    low, high = images.min().item(), images.max().item()
-    if low < 0 or high > 1:
-        raise InputError(
-            f"Expected floating-point images in [0, 1], but got values from {low:.4g} to "
-            f"{high:.4g}. Leave out normalisation (the model scales its own input), or give uint8."
-        )
+        return Prediction(self.schedule.noise(output, x_t, timestep))

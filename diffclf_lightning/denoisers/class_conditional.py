@@ -19,6 +19,7 @@ from diffclf_lightning.denoisers.pipeline import save_pipeline
 from diffclf_lightning.denoisers.schedule import Schedule
 from diffclf_lightning.denoisers.transforms import ADMCrop, CenterCrop
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.evaluation import Prediction
 
 
 class ClassConditionalDenoiser(Denoiser):
@@ -141,9 +142,10 @@ class ClassConditionalDenoiser(Denoiser):
 class DiTDenoiser(ClassConditionalDenoiser):
     """Diffusion transformer (Peebles and Xie, 2023), ``facebook/DiT-XL-2-256`` for instance.
 
-    Its output may have twice the channels: noise first, then the variance. The timestep and class
-    embedding of diffusers drops labels in each block by itself in training; that is switched off,
-    since labels are dropped once, for the whole network, by whoever trains it.
+    Its output may have twice the channels: noise first, then the variance, as
+    :meth:`Schedule.reverse_step` takes it. The timestep and class embedding of diffusers drops
+    labels in each block by itself in training; that is switched off, since labels are dropped once,
+    for the whole network, by whoever trains it.
     """
 
     component = "transformer"
@@ -158,6 +160,8 @@ class DiTDenoiser(ClassConditionalDenoiser):
         id2label: Mapping[int, str] | None = None,
     ) -> None:
         super().__init__(model, scheduler, vae, id2label)
+        config = self.model.config
+        self.predicts_variance = config.out_channels == 2 * config.in_channels
         for module in self.model.modules():
             if hasattr(module, "class_embedder"):
                 embedder: Any = module.class_embedder
@@ -180,9 +184,20 @@ class DiTDenoiser(ClassConditionalDenoiser):
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Tensor) -> Tensor:
         """See :meth:`Denoiser.forward`."""
+        return self._output(x_t, timestep, conditioning)[:, : x_t.shape[1]]
+
+    def predict(self, x_t: Tensor, timestep: Tensor, conditioning: Tensor) -> Prediction:
+        """See :meth:`Denoiser.predict`."""
+        output, channels = self._output(x_t, timestep, conditioning), x_t.shape[1]
+        noise = self.schedule.noise(output[:, :channels], x_t, timestep)
+        if not self.predicts_variance:
+            return Prediction(noise)
+        return Prediction(noise, self.schedule.reverse_step(output[:, channels:], timestep))
+
+    def _output(self, x_t: Tensor, timestep: Tensor, conditioning: Tensor) -> Tensor:
         x_t = x_t.to(self.model.dtype)
         output: Tensor = self.model(x_t, timestep, class_labels=conditioning).sample
-        return output[:, : x_t.shape[1]]
+        return output
 
 
 class UNetDenoiser(ClassConditionalDenoiser):

@@ -1,4 +1,4 @@
-r"""The forward process and what a model predicts of it, in float32.
+r"""The forward process, what a model predicts of it, and the way back, in float32.
 
 :math:`x_t = \sqrt{\bar\alpha_t} x_0 + \sqrt{1 - \bar\alpha_t} \epsilon`. Only ``alphas_cumprod``
 of a diffusers scheduler matters. It is kept out of the module's buffers, so that no precision
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.evaluation import ReverseStep
 
 
 class PredictionType(ABC):
@@ -85,6 +86,7 @@ class Schedule:
         self.scheduler = scheduler
         self.prediction = PREDICTION_TYPES[prediction_type]
         self._alphas_cumprod: Tensor = scheduler.alphas_cumprod.detach().to(torch.float32).cpu()
+        self._reverse: Tensor | None = None
 
     @classmethod
     def from_pretrained(cls, path: str | Path, class_name: str, **kwargs: Any) -> "Schedule":
@@ -138,3 +140,42 @@ class Schedule:
     def noise(self, output: Tensor, x_t: Tensor, timestep: Tensor) -> Tensor:
         """The noise that a network's output stands for, float32, of the shape of ``x_t``."""
         return self.prediction.noise(output.float(), x_t.float(), *self.scales(timestep, x_t.ndim))
+
+    def reverse_step(self, output: Tensor, timestep: Tensor) -> ReverseStep:
+        r"""The step to ``x_{t-1}`` of a network that predicts its variance.
+
+        The output ``v`` lies between the two extremes (Nichol and Dhariwal 2021, eq. 15):
+        :math:`\log \Sigma = f \log \beta_t + (1 - f) \log \tilde\beta_t` with
+        :math:`f = (v + 1) / 2`.
+
+        Args:
+            output: The network's variance channels, shape ``(batch, ...)``.
+            timestep: Timesteps, int64, shape ``(batch,)``.
+
+        Returns:
+            The step, float32.
+        """
+        if self._reverse is None or self._reverse.device != timestep.device:
+            self._reverse = _reverse_coefficients(self.scheduler.betas).to(timestep.device)
+        at_t = self._reverse[:, timestep].reshape(3, -1, *(1,) * (output.ndim - 1))
+        log_beta, log_posterior, noise_scale = at_t
+        fraction = (output.float() + 1) / 2
+        log_variance = fraction * log_beta + (1 - fraction) * log_posterior
+        return ReverseStep(log_variance, log_posterior, noise_scale)
+
+
+def _reverse_coefficients(betas: Tensor) -> Tensor:
+    r""":math:`\log \beta_t`, :math:`\log \tilde\beta_t` and the scale of the noise, ``(3, T)``.
+
+    :math:`\tilde\beta_t = \beta_t (1 - \bar\alpha_{t-1}) / (1 - \bar\alpha_t)` is 0 at t = 0:
+    there its logarithm is the one at t = 1, as Nichol and Dhariwal clip it. From the betas, since
+    quotients of rounded cumulative products are wrong by 1e-4 of themselves.
+    """
+    beta = betas.detach().cpu().double()
+    alpha = 1 - beta
+    abar = alpha.cumprod(dim=0)
+    before = torch.cat([abar.new_ones(1), abar[:-1]])
+    posterior = beta * (1 - before) / (1 - abar)
+    posterior = torch.cat([posterior[1:2], posterior[1:]])
+    scale = beta / (alpha.sqrt() * (1 - abar).sqrt())
+    return torch.stack([beta.log(), posterior.log(), scale]).float()

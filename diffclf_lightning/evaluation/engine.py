@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.evaluation.losses import Loss
+from diffclf_lightning.evaluation.losses import Loss, NoiseFunction, get_losses
+from diffclf_lightning.evaluation.prediction import Prediction
 from diffclf_lightning.evaluation.strategies import Strategy
 from diffclf_lightning.evaluation.table import ErrorTable
 from diffclf_lightning.evaluation.trials import Trials
@@ -27,8 +28,8 @@ class NoisePredictor(Protocol):
     def add_noise(self, x_0: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
         """Diffuse ``x_0`` to ``timestep``; float32, shapes ``(batch, ...)`` and ``(batch,)``."""
 
-    def predict_noise(self, x_t: Tensor, timestep: Tensor, conditioning: Tensor) -> Tensor:
-        """Predicted noise, of the shape of ``x_t``."""
+    def predict(self, x_t: Tensor, timestep: Tensor, conditioning: Tensor) -> Prediction:
+        """What the model says of ``x_t``, in one forward pass."""
 
 
 @torch.no_grad()
@@ -38,7 +39,8 @@ def evaluate(
     conditioning: Tensor,
     trials: Trials,
     strategy: Strategy,
-    loss: Loss,
+    loss: str | Loss | NoiseFunction,
+    other_losses: Sequence[str | Loss | NoiseFunction] = (),
     *,
     labels: Tensor | None = None,
     names: Sequence[str] | None = None,
@@ -53,7 +55,8 @@ def evaluate(
         conditioning: Conditioning of each candidate, shape ``(candidates, ...)``.
         trials: Timesteps and noise, the same for all candidates of an image.
         strategy: Which candidates stay after each block.
-        loss: Function of (noise, predicted noise) that gives one error a row.
+        loss: Compares noise with what the model says, and decides which candidates stay.
+        other_losses: Further ones, computed of the same forward passes.
         labels: Label of each candidate, shape ``(candidates,)``; its index when not given.
         names: Names of the candidates, for messages.
         evaluations_per_batch: Largest number of evaluations in one forward pass.
@@ -63,15 +66,18 @@ def evaluate(
         The error table of the images.
 
     Raises:
-        InputError: If the model gives an error that is not finite; the message names the
-            candidate and the timestep.
+        InputError: If the losses are unknown or the same, or the model gives an error that is not
+            finite; the message names the candidate and the timestep.
     """
+    losses = get_losses(loss, other_losses)
+    decides = losses[0].name
     num_images, num_candidates = len(x_0), len(conditioning)
     device = x_0.device
     if labels is None:
         labels = torch.arange(num_candidates, device=device)
     shape = (num_images, num_candidates, len(trials))
-    errors = torch.full(shape, torch.nan, dtype=torch.float32, device=device)
+    empty = torch.full(shape, torch.nan, dtype=torch.float32, device=device)
+    tables = {one.name: empty.clone() for one in losses}
     alive = torch.ones(shape[:2], dtype=torch.bool, device=device)
 
     for block, span in enumerate(trials.blocks):
@@ -82,15 +88,17 @@ def evaluate(
             trial = batch % len(span) + span.start
             timestep, noise = trials.of(image, trial)
             x_t = model.add_noise(x_0[image], noise, timestep)
-            prediction = model.predict_noise(x_t, timestep, conditioning[candidate])
-            error = loss(noise, prediction)
-            errors[image[:valid], candidate[:valid], trial[:valid]] = error[:valid]
+            prediction = model.predict(x_t, timestep, conditioning[candidate])
+            place = image[:valid], candidate[:valid], trial[:valid]
+            for one in losses:
+                tables[one.name][place] = one(noise, prediction)[:valid]
             if on_progress is not None:
                 on_progress(valid)
-        done = errors[..., span.start : span.stop]
-        _check_finite(done, alive, trials.timesteps[span.start : span.stop], names)
-        alive = strategy.survivors(block, errors[..., : span.stop], alive)
-    return ErrorTable(errors, alive, labels)
+        for name, table in tables.items():
+            done = table[..., span.start : span.stop]
+            _check_finite(name, done, alive, trials.timesteps[span.start : span.stop], names)
+        alive = strategy.survivors(block, tables[decides][..., : span.stop], alive)
+    return ErrorTable(tables.pop(decides), alive, labels, tables)
 
 
 def _batches(work: int, largest: int, device: torch.device) -> Iterator[tuple[Tensor, int]]:
@@ -108,7 +116,7 @@ def _batches(work: int, largest: int, device: torch.device) -> Iterator[tuple[Te
 
 
 def _check_finite(
-    errors: Tensor, alive: Tensor, timesteps: Tensor, names: Sequence[str] | None
+    loss: str, errors: Tensor, alive: Tensor, timesteps: Tensor, names: Sequence[str] | None
 ) -> None:
     bad = ~errors.isfinite() & alive[..., None]
     if not bad.any():
@@ -117,7 +125,7 @@ def _check_finite(
     name = candidate if names is None else repr(names[candidate])
     raise InputError(
         f"Expected finite errors, but the model gave {errors[image, candidate, trial].item()} for "
-        f"candidate {name} at timestep {timesteps[trial].item()} (image {image} of the batch, "
-        f"{int(bad.sum())} of {int(alive.sum()) * errors.shape[-1]} evaluations). Check the "
+        f"candidate {name} at timestep {timesteps[trial].item()} ({loss}, image {image} of the "
+        f"batch, {int(bad.sum())} of {int(alive.sum()) * errors.shape[-1]} evaluations). Check the "
         "weights (a damaged file?) and the precision (float16 overflows where bfloat16 does not)."
     )

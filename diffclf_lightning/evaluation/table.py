@@ -8,10 +8,12 @@ plain means of the two must not be compared. They are compared over the trials i
 this is the plain mean.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from diffclf_lightning.errors import InputError
 
 
 @dataclass
@@ -24,11 +26,37 @@ class ErrorTable:
         alive: Candidates that survived every block, bool, shape
             ``(images, candidates)``.
         labels: Label of each candidate, int64, shape ``(candidates,)``.
+        others: Errors by other losses, by the name of the loss, as ``errors``.
     """
 
     errors: Tensor
     alive: Tensor
     labels: Tensor
+    others: dict[str, Tensor] = field(default_factory=dict)
+
+    def under(self, name: str) -> "ErrorTable":
+        """The table by another loss.
+
+        The loss that decided about pruning leaves one survivor. The other chooses anew, among the
+        candidates that met as many trials as that one.
+
+        Args:
+            name: Name of the loss.
+
+        Returns:
+            The table.
+
+        Raises:
+            InputError: If the errors by that loss were not computed.
+        """
+        if name not in self.others:
+            raise InputError(
+                f"Expected the name of one of `other_losses` ({', '.join(self.others) or 'none'}), "
+                f"but got {name!r}. Add it to them."
+            )
+        counts = self.counts
+        finalists = counts == counts.amax(dim=1, keepdim=True)
+        return ErrorTable(self.others[name], finalists, self.labels)
 
     @property
     def counts(self) -> Tensor:

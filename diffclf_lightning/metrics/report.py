@@ -1,6 +1,7 @@
 """Everything that is measured on one test set, by torchmetrics, exact under any number of ranks."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +13,17 @@ from torchmetrics.classification import (
     MulticlassStatScores,
 )
 
-from diffclf_lightning.metrics.intervals import Interval, clopper_pearson
+from diffclf_lightning.metrics.by_loss import CorrectByLoss
+from diffclf_lightning.metrics.count import Count
 
 TOP_K = 5
 BINS = 15
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Count):
     """What was measured on a test set; accuracies are fractions, times in seconds."""
 
-    correct: int
-    total: int
     mean_per_class_accuracy: float
     top5_accuracy: float | None
     calibration_error: float
@@ -35,16 +35,8 @@ class Report:
     skipped: int = 0
     metric: str = "accuracy"
     """Name of the metric that is published for the set."""
-
-    @property
-    def accuracy(self) -> float:
-        """Share of correct images."""
-        return self.correct / self.total
-
-    @property
-    def interval(self) -> Interval:
-        """99.5% Clopper-Pearson interval of the accuracy."""
-        return clopper_pearson(self.correct, self.total)
+    other_losses: dict[str, Count] = field(default_factory=dict)
+    """The same images by other losses, by the name of the loss."""
 
     def scalars(self) -> dict[str, float]:
         """Values to log, by name."""
@@ -59,6 +51,7 @@ class Report:
             "evaluations_per_image": self.evaluations_per_image,
             "seconds_per_image": self.seconds_per_image,
             "evaluations_per_second": self.evaluations_per_second,
+            **{f"accuracy_{name}": count.accuracy for name, count in self.other_losses.items()},
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -71,10 +64,15 @@ class SetMetrics(nn.Module):
         metric: Name of the metric that is published for the set.
         dtype: Type of the sums; seconds and counts of a long run leave the range where float32
             counts exactly.
+        other_losses: Names of the other losses whose predictions are counted too.
     """
 
     def __init__(
-        self, num_labels: int, metric: str = "accuracy", dtype: torch.dtype = torch.float64
+        self,
+        num_labels: int,
+        metric: str = "accuracy",
+        dtype: torch.dtype = torch.float64,
+        other_losses: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.metric = metric
@@ -90,6 +88,7 @@ class SetMetrics(nn.Module):
         self.wall, self.skipped = MaxMetric(), SumMetric()
         for total in (self.nll, self.evaluations, self.seconds, self.wall):
             total.set_dtype(dtype)
+        self.by_loss = CorrectByLoss(other_losses) if other_losses else None
         self._wall, self._correct, self._total = 0.0, 0, 0
 
     def update(
@@ -100,6 +99,7 @@ class SetMetrics(nn.Module):
         labels: Tensor,
         evaluations: Tensor,
         seconds: float,
+        others: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Count a batch of images.
 
@@ -110,8 +110,11 @@ class SetMetrics(nn.Module):
             labels: True labels, shape ``(images,)``.
             evaluations: Model evaluations of each image, shape ``(images,)``.
             seconds: Time that the batch took.
+            others: Predicted labels by each of the other losses.
         """
         self.stats.update(predictions, labels)
+        if self.by_loss is not None:
+            self.by_loss.update(others or {}, labels)
         self._correct += int((predictions == labels).sum())
         self._total += len(labels)
         if self.top5 is not None:
@@ -147,6 +150,13 @@ class SetMetrics(nn.Module):
         calibration = float(self.calibration.compute())
         top5 = None if self.top5 is None else float(self.top5.compute())
         skipped = int(self.skipped.compute())
+        others: dict[str, Count] = {}
+        if self.by_loss is not None:
+            correct = self.by_loss.compute().tolist()
+            others = {
+                name: Count(number, total)
+                for name, number in zip(self.by_loss.names, correct, strict=True)
+            }
         present = support > 0
         recall = true_positives[present].double() / support[present]
         return Report(
@@ -162,4 +172,5 @@ class SetMetrics(nn.Module):
             evaluations_per_second=evaluations / wall if wall else 0.0,
             skipped=skipped,
             metric=self.metric,
+            other_losses=others,
         )

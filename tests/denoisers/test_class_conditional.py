@@ -19,7 +19,7 @@ def test_dit_prediction_is_the_noise_half_of_the_network(seed):
     x_t, t, c = torch.randn(3, 4, 8, 8), torch.tensor([0, 500, 999]), torch.tensor([4, 0, 2])
     whole = model.model(x_t, timestep=t, class_labels=c).sample
     assert whole.shape[1] == 8
-    assert torch.allclose(model.predict_noise(x_t, t, c), whole[:, :4], atol=1e-6)
+    assert torch.allclose(model.predict(x_t, t, c).noise, whole[:, :4], atol=1e-6)
 
 
 @torch.no_grad()
@@ -27,7 +27,7 @@ def test_unet_prediction_is_the_network(seed):
     model = tiny.unet()
     x_t, t, c = torch.randn(3, 1, 8, 8), torch.tensor([0, 500, 999]), torch.tensor([4, 0, 2])
     direct = model.model(x_t, t, class_labels=c).sample
-    assert torch.allclose(model.predict_noise(x_t, t, c), direct, atol=1e-6)
+    assert torch.allclose(model.predict(x_t, t, c).noise, direct, atol=1e-6)
 
 
 @torch.no_grad()
@@ -42,7 +42,7 @@ def test_v_prediction_is_turned_into_noise(seed):
     c = torch.arange(4)
     own = model.model(x_t, t, class_labels=c).sample
     expected = abar.sqrt() * own + (1 - abar).sqrt() * x_t
-    assert torch.allclose(model.predict_noise(x_t, t, c), expected, atol=1e-5)
+    assert torch.allclose(model.predict(x_t, t, c).noise, expected, atol=1e-5)
 
 
 def test_latents_are_the_scaled_posterior_mean(seed):

@@ -139,8 +139,8 @@ def test_half_precision_weights_leave_the_schedule_alone(folder):
     assert torch.equal(half.schedule.scales(t, 1)[1], full.schedule.scales(t, 1)[1])
     with torch.no_grad():
         x_t, t, prompts = torch.randn(2, *full.sample_shape), torch.tensor([5, 500]), ["a", "b"]
-        prediction = half.predict_noise(x_t, t, half.condition(prompts))
-        expected = full.predict_noise(x_t, t, full.condition(prompts))
+        prediction = half.predict(x_t, t, half.condition(prompts)).noise
+        expected = full.predict(x_t, t, full.condition(prompts)).noise
     assert prediction.dtype == torch.float32
     assert (prediction - expected).norm() < 0.1 * expected.norm()
 

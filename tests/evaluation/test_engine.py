@@ -130,13 +130,13 @@ def test_evaluations_are_those_of_the_strategy(digits):
 
 def test_a_block_goes_to_the_model_in_batches_of_one_shape(gaussian):
     shapes = []
-    predict = gaussian.predict_noise
+    predict = gaussian.predict
 
     def recorded(x_t, timestep, conditioning):
         shapes.append(len(x_t))
         return predict(x_t, timestep, conditioning)
 
-    gaussian.predict_noise = recorded
+    gaussian.predict = recorded
     run(gaussian, torch.rand(5, 1, 3, 3), Full(7), evaluations_per_batch=32)
     assert len(set(shapes)) == 1
     assert len(shapes) == 5
