@@ -32,6 +32,7 @@ from diffclf_lightning.errors import InputError
 
 NUM_TRAIN = 1297
 LEVELS = 16
+SIDE = 8
 
 SHIFTS: dict[str, Shift] = {
     "rotation_10": Rotation(degrees=10),
@@ -80,9 +81,11 @@ class Digits(ImageDataModule):
         augment: Share of the training images that get a random affine map (12 degrees, 10% scale,
             shear, half a pixel).
         repeats: Passes over the training images in one epoch.
+        num_train: Train on so many of the training images, evenly spaced in the file.
 
     Raises:
-        InputError: If a test set is unknown, or ``num_test`` not from 1 to 500.
+        InputError: If a test set is unknown, ``num_test`` not from 1 to 500, or ``num_train`` not
+            from 1 to 1297.
     """
 
     classnames: Sequence[str] = tuple("zero one two three four five six seven eight nine".split())
@@ -95,6 +98,7 @@ class Digits(ImageDataModule):
         num_test: int = 500,
         augment: float = 0.7,
         repeats: int = 1,
+        num_train: int = NUM_TRAIN,
     ) -> None:
         super().__init__(batch_size, num_workers)
         known = [HELD_OUT, *SHIFTS, FONTS]
@@ -114,7 +118,11 @@ class Digits(ImageDataModule):
             raise InputError(
                 f"Expected argument `num_test` to be from 1 to {held_out}, but got {num_test}."
             )
-        self.num_test = num_test
+        if not 1 <= num_train <= NUM_TRAIN:
+            raise InputError(
+                f"Expected argument `num_train` to be from 1 to {NUM_TRAIN}, but got {num_train}."
+            )
+        self.num_test, self.num_train = num_test, num_train
 
     def test_sets(self) -> dict[str, ImageSet]:
         """See :meth:`ImageDataModule.test_sets`."""
@@ -122,7 +130,8 @@ class Digits(ImageDataModule):
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
         """Shuffled, augmented training images; the last, smaller batch is dropped."""
-        repeated = np.tile(np.arange(NUM_TRAIN), self.repeats)
+        chosen = np.arange(self.num_train) * NUM_TRAIN // self.num_train
+        repeated = np.tile(chosen, self.repeats)
         images = GreyImages(_to_bytes(self.images[repeated]), [self.labels[i] for i in repeated])
         return self.loader(images, shuffle=True, drop_last=True, collate_fn=self._augmented)
 
@@ -154,14 +163,15 @@ def random_affine(images: Tensor, share: float) -> Tensor:
     """Random affine maps of a share of the images.
 
     Args:
-        images: Pixels, uint8, shape ``(batch, channels, height, width)``.
+        images: Pixels, uint8, shape ``(batch, channels, height, width)``; maps are the same
+            whatever size a model's transform has given them.
         share: Probability that an image is mapped.
 
     Returns:
         Pixels, uint8, of the same shape.
     """
-    batch, _, _, width = images.shape
-    spread = torch.tensor([12 * torch.pi / 180, 0.1, 0.1, 0.5 * 2 / width, 0.5 * 2 / width])
+    batch, half_a_pixel = len(images), 0.5 * 2 / SIDE
+    spread = torch.tensor([12 * torch.pi / 180, 0.1, 0.1, half_a_pixel, half_a_pixel])
     draws = (torch.rand(batch, 5) * 2 - 1) * spread
     angle, scale, shear, right, down = (draws * (torch.rand(batch, 1) < share)).unbind(dim=1)
     cos, sin, zoom = angle.cos(), angle.sin(), 1 + scale

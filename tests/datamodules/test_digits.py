@@ -29,7 +29,9 @@ def test_training_never_sees_a_held_out_image():
     bunch = load_digits()
     expected = torch.from_numpy(bunch.images[:1297] / 16 * 255).round()
     key = (images[:, 0].double() * torch.arange(64).reshape(8, 8)).sum(dim=(1, 2))
-    assert torch.equal(key.sort().values, (expected * torch.arange(64).reshape(8, 8)).sum((1, 2)).sort().values)
+    assert torch.equal(
+        key.sort().values, (expected * torch.arange(64).reshape(8, 8)).sum((1, 2)).sort().values
+    )
     assert sorted(labels.tolist()) == sorted(bunch.target[:1297].tolist())
 
 
