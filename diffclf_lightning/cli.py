@@ -1,4 +1,7 @@
-"""The command line: ``diffclf fit|validate|test|predict`` is LightningCLI with all its flags."""
+"""The command line: ``diffclf fit|validate|test|predict`` is LightningCLI with all its flags.
+
+``diffclf robustness`` stands beside it, for it runs no model.
+"""
 
 import logging
 import sys
@@ -12,8 +15,13 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from diffclf_lightning.callbacks import EvaluationProgress, ReportTable, ResultsWriter
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.robustness import command as robustness
 
 CONFIGS = Path(__file__).parent / "configs"
+DESCRIPTION = """\
+Turn a conditional diffusion model into an image classifier, and measure it. Beside the subcommands
+below, "diffclf robustness RUN..." compares finished runs with baselines.
+"""
 
 
 class DiffclfCLI(LightningCLI):
@@ -30,6 +38,7 @@ class DiffclfCLI(LightningCLI):
             auto_configure_optimizers=False,
             trainer_defaults={"callbacks": [ReportTable()]},
             seed_everything_default=0,
+            parser_kwargs={"description": DESCRIPTION},
             args=args,
         )
 
@@ -119,8 +128,12 @@ def main(args: Sequence[str] | None = None) -> None:
         args: Arguments; those of the process when not given.
     """
     _quieten()
+    given = sys.argv[1:] if args is None else list(args)
     try:
-        resolved, name = resolve_configs(sys.argv[1:] if args is None else args)
+        if given[:1] == ["robustness"]:
+            robustness.main(given[1:])
+            return
+        resolved, name = resolve_configs(given)
         if args is None:  # so that the processes which Lightning starts get the same
             sys.argv[1:] = resolved
         DiffclfCLI(name, None if args is None else resolved)

@@ -24,7 +24,8 @@ class TimmClassifier(DiscriminativeClassifier):
         num_classes: Number of classes; that of the weights when not given.
         in_chans: Channels of the images; that of the weights when not given.
         input_size: Side of the images; that of the weights when not given.
-        mean: Mean of each channel in [0, 1]; that of the weights when not given.
+        mean: Mean of each channel in [0, 1]; that of the weights when not given (for other
+            channels than theirs, the mean of it).
         std: Standard deviation of each channel.
         model_args: Further arguments of :func:`timm.create_model`.
         optimizer: Makes the optimizer from the parameters; AdamW with learning rate 1e-3, and no
@@ -60,9 +61,17 @@ class TimmClassifier(DiscriminativeClassifier):
         config["input_size"] = (in_chans or channels, *sides)
         transform = create_transform(**config, normalize=False)
         preprocessing = Preprocessing(
-            transform, config["input_size"], mean or config["mean"], std or config["std"]
+            transform,
+            config["input_size"],
+            _of_channels(mean or config["mean"], config["input_size"][0]),
+            _of_channels(std or config["std"], config["input_size"][0]),
         )
         super().__init__(network, preprocessing, model, optimizer, lr_scheduler, label_smoothing)
+
+
+def _of_channels(values: Sequence[float], channels: int) -> Sequence[float]:
+    """One value a channel: their mean, where the weights were of other channels."""
+    return values if len(values) == channels else [sum(values) / len(values)] * channels
 
 
 def _create(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.metrics.intervals import Interval, clopper_pearson
+from diffclf_lightning.metrics.intervals import Interval, check_counts, clopper_pearson
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Accuracy:
         Raises:
             InputError: If the counts are impossible.
         """
-        clopper_pearson(correct, total)
+        check_counts(correct, total)
         return cls(correct / total, total)
 
     @property

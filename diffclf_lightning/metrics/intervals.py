@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from scipy.stats import binomtest
+from scipy.special import betaincinv
 
 from diffclf_lightning.errors import InputError
 
@@ -37,10 +37,25 @@ def clopper_pearson(correct: int, total: int, alpha: float = ALPHA) -> Interval:
         >>> f"{interval.lower:.4f} {interval.upper:.4f}"
         '0.1871 0.8129'
     """
+    check_counts(correct, total)
+    wrong = total - correct
+    lower = betaincinv(correct, wrong + 1, alpha / 2) if correct else 0.0
+    upper = betaincinv(correct + 1, wrong, 1 - alpha / 2) if wrong else 1.0
+    return Interval(float(lower), float(upper))
+
+
+def check_counts(correct: int, total: int) -> None:
+    """Refuse impossible counts.
+
+    Args:
+        correct: Number of correct images.
+        total: Number of images.
+
+    Raises:
+        InputError: If not ``0 <= correct <= total`` with ``total`` at least 1.
+    """
     if not 0 <= correct <= total or total < 1:
         raise InputError(
             f"Expected 0 <= `correct` <= `total` and `total` of at least 1, but got "
             f"correct={correct} and total={total}."
         )
-    interval = binomtest(correct, total).proportion_ci(1 - alpha, method="exact")
-    return Interval(float(interval.low), float(interval.high))

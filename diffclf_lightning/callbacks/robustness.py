@@ -1,0 +1,93 @@
+"""EffectiveRobustness: what a run's accuracies are beyond those of baselines, at its end."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+
+from diffclf_lightning.callbacks.results import results_folder
+from diffclf_lightning.image_classifier import ImageClassifier
+from diffclf_lightning.metrics import Accuracy, get_scale
+from diffclf_lightning.robustness import Comparison, Extremes, LeaveOut, Model, Pair, Settings
+from diffclf_lightning.robustness.output import by_source, show, write
+from diffclf_lightning.robustness.runs import as_candidates
+from diffclf_lightning.robustness.sources import DEFAULT_BASELINES, compare_all, read_baselines
+
+
+class EffectiveRobustness(Callback):
+    """Effective robustness of the tested model (Taori et al. 2020), at the end of ``test``.
+
+    Logs ``{set}/effective_robustness`` with ``_lower`` and ``_upper`` for each out-of-distribution
+    set that the baselines have a line for, prints a table, and writes ``robustness.csv``,
+    ``robustness.json`` and a figure to the folder of results.
+
+    Args:
+        baselines: Shipped tables (``testbed``, ``timm``, ``digits``), CSV files of accuracies, or
+            folders of finished runs, which together make one table; logged are values against the
+            first that has a set.
+        pairs: Pairs of test sets as ``ID:OOD`` or ``ID:OOD@BREAK``; when not given, ImageNet and
+            its shifts, and the digits and theirs.
+        scale: Scale of both axes: ``logit``, ``probit`` or ``linear``.
+        extremes: What becomes of baselines with an accuracy of 0 or 1; left out and named when not
+            given.
+        min_r_squared: A line that explains less than this share is none.
+        folder: Where tables and figures go; the folder of the results when not given.
+        name: What the model is called.
+
+    Raises:
+        InputError: If a pair, a scale or a table is not as it has to be.
+    """
+
+    def __init__(
+        self,
+        baselines: Sequence[str] = DEFAULT_BASELINES,
+        pairs: Sequence[str] = (),
+        scale: str = "logit",
+        extremes: Extremes | None = None,
+        min_r_squared: float = 0.5,
+        folder: str | Path | None = None,
+        name: str = "this run",
+    ) -> None:
+        self.tables = read_baselines(baselines)
+        self.pairs = [Pair.parse(pair) for pair in pairs]
+        self.settings = Settings(get_scale(scale), extremes or LeaveOut(), min_r_squared)
+        self.folder, self.name = folder, name
+        self.comparisons: list[Comparison] = []
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare and log."""
+        if not isinstance(pl_module, ImageClassifier):
+            raise TypeError(
+                f"Expected EffectiveRobustness to run with an ImageClassifier, but got "
+                f"{type(pl_module).__name__}."
+            )
+        pl_module.report()
+        model = Model(
+            self.name,
+            self.name,
+            {name: Accuracy.of(r.correct, r.total) for name, r in pl_module.reports.items()},
+            candidates={s.name: as_candidates(s.candidate_labels) for s in pl_module.sets},
+        )
+        self.comparisons = compare_all([model], self.tables, self.pairs, self.settings)
+        values: dict[str, float] = {}
+        for comparison in self.comparisons:
+            for row in comparison.rows:
+                result, name = row.robustness, f"{comparison.pair.ood}/effective_robustness"
+                if result is None or name in values:
+                    continue
+                values[name] = result.effective
+                if result.interval is not None:
+                    values[f"{name}_lower"] = result.interval.lower
+                    values[f"{name}_upper"] = result.interval.upper
+        pl_module.log_dict({k: torch.tensor(v, dtype=torch.float32) for k, v in values.items()})
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print, write and draw, on one rank."""
+        if not trainer.is_global_zero:
+            return
+        show(by_source(self.comparisons), Console(), lines=False)
+        folder = self.folder or results_folder(trainer)
+        if folder is not None:
+            write(Path(folder), by_source(self.comparisons))

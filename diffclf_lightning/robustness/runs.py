@@ -1,0 +1,52 @@
+"""Finished runs as models to compare, or as baselines."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from diffclf_lightning.metrics import Accuracy
+from diffclf_lightning.results import RunFolder
+from diffclf_lightning.robustness.models import Candidates, Model
+
+
+def read_run(folder: str | Path) -> Model:
+    """The model of a finished run.
+
+    Args:
+        folder: The folder of its results.
+
+    Returns:
+        The model, named after the folder; its family is the network's name.
+
+    Raises:
+        InputError: If the folder holds no finished run.
+    """
+    run = RunFolder(folder)
+    summary = run.summary()
+    sets = summary["sets"]
+    name = Path(folder).resolve().name
+    images = {}
+    if run.images.exists() and sets:
+        rows = pq.read_table(run.images, columns=["set", "key"]).to_pylist()
+        images = {s: frozenset(row["key"] for row in rows if row["set"] == s) for s in sets}
+    return Model(
+        name=name,
+        family=str(summary["run"].get("model", name)),
+        accuracies={s: Accuracy.of(r["correct"], r["total"]) for s, r in sets.items()},
+        images=images,
+        candidates={s: as_candidates(r.get("candidate_labels")) for s, r in sets.items()},
+    )
+
+
+def as_candidates(labels: object) -> Candidates:
+    """Candidate labels in a form that can be compared.
+
+    Args:
+        labels: Labels, sequences of merged labels, or none.
+
+    Returns:
+        The same as tuples.
+    """
+    if not isinstance(labels, list | tuple):
+        return None
+    return tuple(tuple(entry) if isinstance(entry, list | tuple) else entry for entry in labels)

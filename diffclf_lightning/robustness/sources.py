@@ -1,0 +1,134 @@
+"""Where models and baselines come from: folders of runs, shipped tables, CSV files."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from diffclf_lightning.errors import InputError
+from diffclf_lightning.robustness.models import Model, Table, check_same_images
+from diffclf_lightning.robustness.pairs import Pair, check_pair, known_pairs
+from diffclf_lightning.robustness.runs import read_run
+from diffclf_lightning.robustness.study import Comparison, Settings, compare
+from diffclf_lightning.robustness.tables import read_table
+
+DEFAULT_BASELINES = ("testbed", "timm", "digits")
+RUNS = "runs"
+"""Name of the table that finished runs make together."""
+
+
+def read_models(sources: Sequence[str]) -> list[Model]:
+    """Models to compare.
+
+    Args:
+        sources: Folders of finished runs, CSV files or names of shipped tables. Folders that hold
+            comparisons alone are passed over.
+
+    Returns:
+        The models.
+
+    Raises:
+        InputError: If a source is none of these, or two models have one name.
+    """
+    models: list[Model] = []
+    for source in sources:
+        folder = Path(source)
+        if folder.is_dir() and not _is_comparison(folder):
+            models.append(read_run(folder))
+        elif not folder.is_dir():
+            models += read_table(source).models
+    names = [model.name for model in models]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"Expected models of different names, but got {twice!r} twice. Rename a folder, or "
+            "name each once."
+        )
+    return models
+
+
+def read_baselines(sources: Sequence[str]) -> list[Table]:
+    """Tables of baselines.
+
+    Args:
+        sources: Names of shipped tables, CSV files, or folders of finished runs, which together
+            make one table.
+
+    Returns:
+        The tables.
+
+    Raises:
+        InputError: If a source is none of these.
+    """
+    folders = [source for source in sources if Path(source).is_dir()]
+    tables = [read_table(source) for source in sources if source not in folders]
+    if folders:
+        tables.append(Table(RUNS, read_models(folders)))
+    return tables
+
+
+def compare_all(
+    models: Sequence[Model],
+    tables: Sequence[Table],
+    pairs: Sequence[Pair] = (),
+    settings: Settings | None = None,
+    *,
+    other_classes: bool = False,
+) -> list[Comparison]:
+    """Every pair of every table that has it, with the models that have it.
+
+    Args:
+        models: The models; the lines alone when none.
+        tables: The baselines.
+        pairs: The pairs; those that are known when none are given.
+        settings: How comparisons are made.
+        other_classes: Whether an in-distribution set of other classes is allowed.
+
+    Returns:
+        The comparisons that at least one model (or, without models, a baseline) takes part in.
+
+    Raises:
+        InputError: If images or classes of models differ, nothing can be compared, or no pair
+            gives a line.
+    """
+    of_runs = [model for table in tables for model in table.models if model.images]
+    check_same_images([*models, *of_runs])
+    comparisons = []
+    for table in tables:
+        for pair in pairs or known_pairs(table.sets):
+            taking_part = [m for m in models if {pair.id, pair.ood} <= m.accuracies.keys()]
+            if not {pair.id, pair.ood} <= set(table.sets) or (models and not taking_part):
+                continue
+            if not other_classes:
+                check_pair(pair, [*taking_part, *of_runs])
+            comparison = compare(pair, table, taking_part, settings)
+            if other_classes:
+                comparison = _with_warning(comparison, taking_part)
+            comparisons.append(comparison)
+    if not comparisons:
+        raise InputError(
+            f"Expected models and baselines with both sets of a pair, but got none for "
+            f"{', '.join(map(str, pairs)) or 'any known pair'}. Models have the sets "
+            f"{_names(s for m in models for s in m.accuracies)}; baselines "
+            f"{_names(s for t in tables for s in t.sets)}. Give --pairs ID:OOD and --baselines."
+        )
+    if all(comparison.fit is None for comparison in comparisons):
+        raise InputError(comparisons[0].problem)
+    return comparisons
+
+
+def _with_warning(comparison: Comparison, models: Sequence[Model]) -> Comparison:
+    try:
+        check_pair(comparison.pair, models)
+    except InputError:
+        pair = comparison.pair
+        note = f"{pair.id} and {pair.ood} are of other classes: not the accuracies of one task"
+        return replace(comparison, notes=[*comparison.notes, note])
+    return comparison
+
+
+def _is_comparison(folder: Path) -> bool:
+    return (folder / "robustness.json").is_file() and not (folder / "summary.json").is_file()
+
+
+def _names(sets: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(sets)) or "none"

@@ -1,0 +1,191 @@
+"""``diffclf robustness`` over finished runs, as a person would use it."""
+
+import csv
+import json
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader, TensorDataset
+
+from diffclf_lightning import DiffusionClassifier, Full
+from diffclf_lightning.callbacks import ResultsWriter
+from diffclf_lightning.cli import main
+from diffclf_lightning.denoisers import GaussianDenoiser
+
+CHEAP = ["--model.strategy.trials=[1,3]", "--model.strategy.keep=[2,1]"]
+
+
+@pytest.fixture
+def diffclf(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*args, code=0):
+        try:
+            main([str(arg) for arg in args])
+            returncode = 0
+        except SystemExit as stop:
+            returncode = stop.code
+        out = capfd.readouterr()
+        assert returncode == code, out.err
+        return out
+
+    return run
+
+
+def record(folder, noise, labels, keys=24, seed=0):
+    """A finished run of two sets, with a classifier that errs the more the more noise there is."""
+    torch.manual_seed(seed)
+    denoiser = GaussianDenoiser(
+        torch.linspace(-0.5, 0.5, 3).reshape(3, 1, 1, 1).expand(3, 1, 2, 2).clone(), 0.3
+    )
+    x = denoiser.means.detach()[labels]
+    loaders = {
+        name: DataLoader(
+            TensorDataset(((x + scale * torch.randn_like(x)).clamp(-1, 1) + 1) / 2, labels),
+            batch_size=keys,
+        )
+        for name, scale in (("easy", noise), ("hard", 2 * noise))
+    }
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        callbacks=[ResultsWriter(folder)],
+    )  # fmt: skip
+    classifier = DiffusionClassifier(denoiser, Full(20))
+    trainer.test(classifier, loaders, verbose=False)
+    return {name: (r.correct, r.total) for name, r in classifier.reports.items()}
+
+
+@pytest.fixture
+def runs(tmp_path):
+    labels = torch.arange(3).repeat(40)
+    noises = {"a": 0.2, "b": 0.3, "c": 0.4, "d": 0.6, "own": 0.5}
+    return {name: record(tmp_path / name, noise, labels) for name, noise in noises.items()}
+
+
+def test_lines_of_the_shipped_tables_from_one_command(diffclf, tmp_path):
+    out = diffclf("robustness").out
+    for name in ("imagenetv2", "imagenet_a ", "imagenet_r", "imagenet_sketch", "objectnet"):
+        assert name in out
+    assert "< 91.86" in out
+    assert "> 91.86" in out
+    assert "0.923" in out  # the slope that Taori et al.'s models have on ImageNetV2
+    assert all(len(line) <= 80 for line in out.splitlines())
+    (folder,) = (tmp_path / "runs").iterdir()
+    lines = json.loads((folder / "robustness.json").read_text())
+    assert {line["baselines"] for line in lines} == {"testbed", "timm", "digits"}
+    assert {path.name for path in folder.glob("*.png")} == {
+        "robustness-testbed.png", "robustness-timm.png", "robustness-digits.png",
+    }  # fmt: skip
+
+
+def test_runs_against_runs(diffclf, runs, tmp_path):
+    baselines = ["--baselines", "a", "b", "c", "d"]
+    out = diffclf("robustness", "own", *baselines, "--pairs", "easy:hard", "--output", "r").out
+    with (tmp_path / "r/robustness.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    (correct, total), (hard, _) = runs["own"]["easy"], runs["own"]["hard"]
+    assert [int(row[k]) for k in ("id_correct", "id_total", "ood_correct")] == [
+        correct,
+        total,
+        hard,
+    ]
+    from scipy.special import expit, logit
+    from scipy.stats import linregress
+
+    rest = [v for name, v in runs.items() if name != "own"]
+    x, y = ([logit(v[axis][0] / v[axis][1]) for v in rest] for axis in ("easy", "hard"))
+    line = linregress(x, y)
+    predicted = expit(line.intercept + line.slope * logit(correct / total))
+    assert float(row["effective_robustness"]) == pytest.approx(hard / total - predicted)
+    assert "Results: r" in out
+
+
+def test_relative_robustness_to_a_reference(diffclf, runs):
+    out = diffclf(
+        "robustness", "own", "a", "--baselines", "b", "c", "d", "--pairs", "easy:hard",
+        "--reference", "a",
+    ).out  # fmt: skip
+    gain = 100 * (runs["own"]["hard"][0] - runs["a"]["hard"][0]) / 120
+    assert "Relative robustness to a" in out
+    assert f"hard {gain:+.1f}" in out
+
+
+def test_comparisons_among_the_runs_are_passed_over(diffclf, runs, tmp_path):
+    args = ["own", "--baselines", "a", "b", "c", "--pairs", "easy:hard"]
+    diffclf("robustness", *args, "--output", "earlier")
+    diffclf("robustness", "earlier", *args, "--output", "later")
+    assert (tmp_path / "later/robustness.json").is_file()
+
+
+def test_a_csv_of_accuracies(diffclf, tmp_path):
+    rows = "".join(f"m{i},{60 + 3 * i},{50 + 4 * i}\n" for i in range(8))
+    (tmp_path / "mine.csv").write_text("model,easy,hard\n" + rows)
+    (tmp_path / "own.csv").write_text("model,easy/1000,hard/1000\nit,700,800\n")
+    args = ["own.csv", "--baselines", "mine.csv", "--pairs", "easy:hard", "--output", "r"]
+    out = diffclf("robustness", *args, "--scale", "probit").out
+    assert "Effective robustness of it against mine" in out
+    assert json.loads((tmp_path / "r/robustness.json").read_text())[0]["scale"] == "probit"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["nothing"], "CSV file or one of digits, paper, testbed, timm, but got 'nothing'"),
+        (["."], "summary.json"),
+        (["paper", "paper"], "'ResNet-18' twice"),
+        (["paper", "--scale", "log"], "`scale` to be one of logit, probit, linear"),
+        (["paper", "--extremes", "hide"], "--extremes to be one of leave-out, smooth, refuse"),
+        (["paper", "--min-r2", "2"], "--min-r2 from 0 to 1, but got 2.0"),
+        (["paper", "--pairs", "imagenet"], "ID:OOD@BREAK"),
+        (["paper", "--pairs", "imagenet:imagenet_a"], "--allow-other-classes"),
+        (["paper", "--baselines", "digits"], "both sets of a pair"),
+        (["paper", "--reference", "me"], "--reference to name one of the models, ResNet-18"),
+        (["--baselines", "testbed", "--pairs", "imagenet:imagenetv2@20"], "below the break at 0.2"),
+    ],
+)
+def test_bad_input_gets_one_error_and_no_traceback(diffclf, args, message):
+    out = diffclf("robustness", *args, code=2)
+    assert message in out.err
+    assert "diffclf: error: Expected" in out.err
+    assert "Traceback" not in out.err
+
+
+def test_other_images_are_refused(diffclf, tmp_path):
+    record(tmp_path / "first", 0.3, torch.arange(3).repeat(10))
+    record(tmp_path / "second", 0.3, torch.arange(3).repeat(8))
+    out = diffclf("robustness", "first", "second", "--pairs", "easy:hard", code=2)
+    assert "same images of 'easy' in all runs, but got 30 in first and 24 in second" in out.err
+
+
+def test_a_mixed_table_is_refused(diffclf, tmp_path):
+    (tmp_path / "mixed.csv").write_text("model,a,b\nx,0.5,50\ny,0.6,60\n")
+    out = diffclf("robustness", "--baselines", "mixed.csv", "--pairs", "a:b", code=2)
+    assert "all in percent or all as fractions" in out.err
+
+
+def test_help_names_the_command(diffclf):
+    assert "diffclf robustness RUN" in diffclf("--help").out.replace("\n", " ")
+    assert "--allow-other-classes" in diffclf("robustness", "--help").out
+
+
+def test_digits_with_their_shifts_end_with_effective_robustness(diffclf, tmp_path):
+    """The callback, through the shipped configuration."""
+    out = diffclf(
+        "test", "--config", "digits_shifts", *CHEAP, "--results.folder=r",
+        "--data.test_sets=[digits,rotation_10,noise_0.25]",
+    ).out  # fmt: skip
+    assert "Effective robustness of diffusion classifier against digits" in out
+    summary = json.loads((tmp_path / "r/summary.json").read_text())["sets"]
+    with (tmp_path / "r/robustness.csv").open() as file:
+        rows = {row["ood_set"]: row for row in csv.DictReader(file)}
+    assert set(rows) == {"rotation_10", "noise_0.25"}
+    for name, row in rows.items():
+        assert int(row["ood_correct"]) == summary[name]["correct"]
+        gap = float(row["ood_accuracy"]) - float(row["predicted"])
+        assert float(row["effective_robustness"]) == pytest.approx(gap)
+    again = diffclf("robustness", "r", "--output", "later").out
+    assert "Effective robustness of r against digits" in again
+    later = (tmp_path / "later/robustness.csv").read_text()
+    assert rows["rotation_10"]["effective_robustness"] in later
