@@ -108,11 +108,12 @@ def merged_labels(labels: Iterable[int | Sequence[int]]) -> dict[int, int]:
     """
     merged: dict[int, int] = {}
     for entry in labels:
-        group = (entry,) if isinstance(entry, int) else tuple(entry)
+        group = tuple(entry) if isinstance(entry, Sequence) else (entry,)
         for label in group:
-            if merged.setdefault(label, group[0]) != group[0]:
+            if label in merged:
                 raise InputError(
                     f"Expected each label once among the candidate labels of a set, but got "
                     f"{label} in the groups of {merged[label]} and {group[0]}."
                 )
+            merged[int(label)] = int(group[0])
     return merged

@@ -168,8 +168,15 @@ class RunFolder:
                 f"Expected {str(self.path)!r} to be the folder of a finished run, but it has no "
                 "summary.json. Name a folder that `diffclf test` printed."
             )
-        content: dict[str, Any] = json.loads(self.summary_file.read_text())
-        return content
+        try:
+            content: dict[str, Any] = json.loads(self.summary_file.read_text())
+            return {"run": content["run"], "sets": content["sets"]}
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"Expected {str(self.summary_file)!r} to be the summary of a finished run, but got "
+                f"{type(error).__name__}: {error}. Run `diffclf test` again with this folder as "
+                "`results.folder`."
+            ) from error
 
     def _part_files(self) -> list[Path]:
         return sorted(self.parts.glob("*.parquet"))

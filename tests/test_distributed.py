@@ -46,3 +46,21 @@ def test_number_of_processes_changes_nothing(tmp_path, images):
 def test_more_processes_than_images(tmp_path):
     _, summary = run(tmp_path / "r", 2, 1)
     assert summary["total"] == 1
+
+
+def test_effective_robustness_is_that_of_one_process(tmp_path):
+    """The callback counts over all ranks, and one of them writes."""
+    written = []
+    for processes in (1, 2):
+        ddp = ["--trainer.strategy=ddp", f"--trainer.devices={processes}"]
+        folder = tmp_path / str(processes)
+        config = [part if part != "digits" else "digits_shifts" for part in RUN]
+        subprocess.run(
+            [*config, *ddp, "--data.test_sets=[digits,noise_0.25]", "--data.num_test=101",
+             f"--results.folder={folder}"],
+            check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+            cwd=tmp_path,
+        )  # fmt: skip
+        written.append((folder / "robustness.csv").read_text())
+    assert written[0] == written[1]
+    assert "noise_0.25" in written[0]

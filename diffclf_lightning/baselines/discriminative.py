@@ -1,5 +1,6 @@
 """DiscriminativeClassifier: a network that gives logits, measured as diffusion classifiers are."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,12 +44,21 @@ class Preprocessing:
         shape: Channels, height and width.
         mean: Mean of each channel, in [0, 1].
         std: Standard deviation of each channel.
+
+    Raises:
+        InputError: If the network takes neither grey images nor RGB.
     """
 
     resize: Callable[[Image], Tensor]
     shape: tuple[int, int, int]
     mean: Sequence[float]
     std: Sequence[float]
+
+    def __post_init__(self) -> None:
+        if self.shape[0] not in MODES:
+            raise InputError(
+                f"Expected argument `in_chans` to be 1 (grey) or 3 (RGB), but got {self.shape[0]}."
+            )
 
     def __call__(self, image: Image) -> Tensor:
         """Pixels of one image, uint8, shape ``(channels, height, width)``."""
@@ -75,9 +85,6 @@ class DiscriminativeClassifier(ImageClassifier):
         InputError: If ``label_smoothing`` is out of range.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         network: nn.Module,
@@ -95,9 +102,6 @@ class DiscriminativeClassifier(ImageClassifier):
         self.network, self.preprocessing, self.name = network, preprocessing, name
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.label_smoothing = label_smoothing
-        for kind in ("mean", "std"):
-            values = torch.tensor(getattr(preprocessing, kind)).reshape(-1, 1, 1)
-            self.register_buffer(kind, values, persistent=False)
 
     @property
     def transform(self) -> Callable[[Image], Tensor]:
@@ -114,7 +118,12 @@ class DiscriminativeClassifier(ImageClassifier):
             Logits, shape ``(images, classes)``.
         """
         pixels = unit_range(images, self.preprocessing.shape)
-        normalised = (pixels - self.mean.float()) / self.std.float()
+        # Not buffers, which half precisions would round.
+        mean, std = (
+            torch.tensor(values, dtype=torch.float32, device=pixels.device).reshape(-1, 1, 1)
+            for values in (self.preprocessing.mean, self.preprocessing.std)
+        )
+        normalised = (pixels - mean) / std
         dtype = next(self.network.parameters()).dtype
         logits: Tensor = self.network(normalised.to(dtype))
         return logits
@@ -139,7 +148,14 @@ class DiscriminativeClassifier(ImageClassifier):
         self.network.eval()
         with torch.no_grad():
             black = torch.zeros(1, *self.preprocessing.shape, dtype=torch.uint8, device=self.device)
-            count = self(black).shape[1]
+            try:
+                count = self(black).shape[1]
+            except (RuntimeError, AssertionError, ValueError) as error:
+                raise InputError(
+                    f"Expected {self.name} to take images of shape {self.preprocessing.shape}, but "
+                    f"got {type(error).__name__}: {error}. Make `input_size` and `in_chans` those "
+                    "of the network (`img_size` in `model_args`)."
+                ) from error
         self.network.train(training)
         return int(count)
 
@@ -153,7 +169,7 @@ class DiscriminativeClassifier(ImageClassifier):
             "sample_shape": list(self.preprocessing.shape),
             "mean": list(self.preprocessing.mean),
             "std": list(self.preprocessing.std),
-            "resize": " ".join(str(self.preprocessing.resize).split()),
+            "resize": re.sub(r" at 0x\w+|\s+", " ", str(self.preprocessing.resize)),
         }
 
     def prepare(self, classes: Sequence[int | Sequence[int]] | None) -> tuple[Classes, int]:
@@ -174,6 +190,13 @@ class DiscriminativeClassifier(ImageClassifier):
     def classify(self, images: Tensor, task: Classes) -> Outcome:
         """See :meth:`ImageClassifier.classify`."""
         logits = self(images).float()[:, task.ids]
+        if not logits.isfinite().all():
+            row = int((~logits.isfinite()).any(dim=1).nonzero()[0])
+            raise InputError(
+                f"Expected finite logits, but {self.name} gave NaN or infinity for image {row} of "
+                "the batch. Check the weights and the precision (float16 overflows where bfloat16 "
+                "does not)."
+            )
         best = logits.new_full((len(images), self.num_labels), -torch.inf)
         best.scatter_reduce_(1, task.labels.expand_as(logits), logits, "amax")
         counts = torch.zeros_like(best, dtype=torch.int64)

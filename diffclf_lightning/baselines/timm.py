@@ -59,19 +59,27 @@ class TimmClassifier(DiscriminativeClassifier):
         channels, *sides = config["input_size"]
         sides = sides if input_size is None else [input_size, input_size]
         config["input_size"] = (in_chans or channels, *sides)
+        for name, values in (("mean", mean), ("std", std)):
+            config[name] = _of_channels(name, values, config[name], config["input_size"][0])
         transform = create_transform(**config, normalize=False)
         preprocessing = Preprocessing(
-            transform,
-            config["input_size"],
-            _of_channels(mean or config["mean"], config["input_size"][0]),
-            _of_channels(std or config["std"], config["input_size"][0]),
+            transform, config["input_size"], config["mean"], config["std"]
         )
         super().__init__(network, preprocessing, model, optimizer, lr_scheduler, label_smoothing)
 
 
-def _of_channels(values: Sequence[float], channels: int) -> Sequence[float]:
-    """One value a channel: their mean, where the weights were of other channels."""
-    return values if len(values) == channels else [sum(values) / len(values)] * channels
+def _of_channels(
+    name: str, given: Sequence[float] | None, own: Sequence[float], channels: int
+) -> Sequence[float]:
+    """One value a channel: the given ones, or those of the weights, or the mean of these."""
+    if given is not None and len(given) != channels:
+        raise InputError(
+            f"Expected argument `{name}` to have {channels} values, one a channel, but got "
+            f"{list(given)}."
+        )
+    if given is not None:
+        return tuple(given)
+    return tuple(own) if len(own) == channels else (sum(own) / len(own),) * channels
 
 
 def _create(
@@ -102,6 +110,11 @@ def _create(
             checkpoint_path=checkpoint_path or "",
             **arguments,
         )
+    except (TypeError, AssertionError) as error:
+        raise InputError(
+            f"Expected arguments that {model} takes in `model_args`, but got "
+            f"{type(error).__name__}: {error}."
+        ) from error
     except (OSError, RuntimeError) as error:
         where = "on the hub" if checkpoint_path is None else f"in {checkpoint_path!r}"
         raise InputError(

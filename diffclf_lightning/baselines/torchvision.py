@@ -96,13 +96,17 @@ def _create(entry: Any, weights: str, checkpoint_path: str | None) -> nn.Module:
             f"{checkpoint_path!r}, which is none."
         )
     try:
-        network: nn.Module = models.get_model(name, weights=None if checkpoint_path else entry)
+        network: Any = models.get_model(name, weights=None if checkpoint_path else entry)
         if checkpoint_path:
-            network.load_state_dict(torch.load(checkpoint_path, weights_only=True))
-    except (OSError, RuntimeError, UnpicklingError) as error:
+            state = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
+            network.load_state_dict(state)
+            if hasattr(network, "transform_input"):  # as torchvision sets it with its weights
+                network.transform_input = True
+    except (OSError, RuntimeError, ValueError, UnpicklingError) as error:
         raise InputError(
             f"Expected {weights} at {checkpoint_path or entry.url}, but got "
             f"{type(error).__name__}: {str(error).splitlines()[0]}. Check the connection, or give "
             "the file as `checkpoint_path`."
         ) from error
-    return network
+    made: nn.Module = network
+    return made

@@ -1,13 +1,16 @@
 """EffectiveRobustness: what a run's accuracies are beyond those of baselines, at its end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from rich.console import Console
 
 from diffclf_lightning.callbacks.results import results_folder
+from diffclf_lightning.errors import InputError
 from diffclf_lightning.image_classifier import ImageClassifier
 from diffclf_lightning.metrics import Accuracy, get_scale
 from diffclf_lightning.robustness import Comparison, Extremes, LeaveOut, Model, Pair, Settings
@@ -56,21 +59,32 @@ class EffectiveRobustness(Callback):
         self.folder, self.name = folder, name
         self.comparisons: list[Comparison] = []
 
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say before the first image what of the comparison cannot be made.
+
+        Raises:
+            InputError: If a pair that was given is of other classes, or no table has its sets.
+        """
+        self.comparisons = []
+        names = {current.name for current in _classifier(pl_module).sets}
+        model = self._model(pl_module, dict.fromkeys(names, Accuracy(0.5)))
+        try:
+            compare_all([model], self.tables, self.pairs, replace(self.settings, repeats=1))
+        except InputError as error:
+            if self.pairs:
+                raise
+            rank_zero_warn(f"There will be no effective robustness. {error}")
+
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare and log."""
-        if not isinstance(pl_module, ImageClassifier):
-            raise TypeError(
-                f"Expected EffectiveRobustness to run with an ImageClassifier, but got "
-                f"{type(pl_module).__name__}."
-            )
-        pl_module.report()
-        model = Model(
-            self.name,
-            self.name,
-            {name: Accuracy.of(r.correct, r.total) for name, r in pl_module.reports.items()},
-            candidates={s.name: as_candidates(s.candidate_labels) for s in pl_module.sets},
-        )
-        self.comparisons = compare_all([model], self.tables, self.pairs, self.settings)
+        classifier = _classifier(pl_module)
+        classifier.report()
+        reports = classifier.reports.items()
+        model = self._model(classifier, {k: Accuracy.of(r.correct, r.total) for k, r in reports})
+        try:
+            self.comparisons = compare_all([model], self.tables, self.pairs, self.settings)
+        except InputError as error:  # the run is over: its results must not be lost
+            rank_zero_warn(f"There is no effective robustness. {error}")
         values: dict[str, float] = {}
         for comparison in self.comparisons:
             for row in comparison.rows:
@@ -83,11 +97,25 @@ class EffectiveRobustness(Callback):
                     values[f"{name}_upper"] = result.interval.upper
         pl_module.log_dict({k: torch.tensor(v, dtype=torch.float32) for k, v in values.items()})
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print, write and draw, on one rank."""
-        if not trainer.is_global_zero:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Print, write and draw, on one rank, when all else of the run is done."""
+        if stage != "test" or not self.comparisons or not trainer.is_global_zero:
             return
         show(by_source(self.comparisons), Console(), lines=False)
         folder = self.folder or results_folder(trainer)
         if folder is not None:
             write(Path(folder), by_source(self.comparisons))
+
+    def _model(self, module: LightningModule, accuracies: Mapping[str, Accuracy]) -> Model:
+        sets = _classifier(module).sets
+        candidates = {s.name: as_candidates(s.candidate_labels) for s in sets}
+        return Model(self.name, self.name, accuracies, candidates=candidates)
+
+
+def _classifier(module: LightningModule) -> ImageClassifier:
+    if not isinstance(module, ImageClassifier):
+        raise TypeError(
+            f"Expected EffectiveRobustness to run with an ImageClassifier, but got "
+            f"{type(module).__name__}."
+        )
+    return module

@@ -41,7 +41,7 @@ class ReportTable(Callback):
     def _name_folder(self, trainer: Trainer, console: Console) -> None:
         folder = results_folder(trainer)
         if folder is not None:
-            console.print(f"Results: {folder}", soft_wrap=True, highlight=False)
+            console.print(f"Results: {folder}", soft_wrap=True, highlight=False, markup=False)
 
 
 def report_table(reports: Mapping[str, Report]) -> Table:

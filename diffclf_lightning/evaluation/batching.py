@@ -8,6 +8,8 @@ import torch
 LARGEST = 16384
 GAIN = 1.05
 """A larger batch must be this much faster per evaluation, within two doublings, to be taken."""
+CHEAP = 0.05
+"""Passes of fewer seconds are doubled in any case: times so short say little on a busy machine."""
 
 
 def find_evaluations_per_batch(
@@ -29,15 +31,16 @@ def find_evaluations_per_batch(
     Raises:
         torch.OutOfMemoryError: If not even one evaluation fits.
     """
-    best, best_rate, size = 1, 0.0, 1
-    while size <= max(largest, 1) and size <= 4 * best:
+    best, best_rate, size, seconds = 1, 0.0, 1, 0.0
+    while size <= max(largest, 1) and (size <= 4 * best or seconds < CHEAP):
         try:
-            rate = size / _seconds(forward, size, device)
+            seconds = _seconds(forward, size, device)
         except torch.OutOfMemoryError:
             if size == 1:
                 raise
             torch.cuda.empty_cache()
             break
+        rate = size / seconds
         if rate > GAIN * best_rate:
             best, best_rate = size, rate
         size *= 2

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics.curves import Curve
+from diffclf_lightning.metrics.scales import Scale
 
 CONFIDENCE = 0.95
 
@@ -18,17 +19,29 @@ class Band:
 
     Args:
         id: In-distribution accuracies, shape ``(points,)``.
-        lower: Lower end of the predicted accuracy at each.
-        upper: Upper end.
+        scaled_lower: Lower end of the prediction at each, on the scale.
+        scaled_upper: Upper end.
+        scale: The scale.
         repeats: Number of resamples that could be fitted.
         degenerate: Number of those that could not, and are left out.
     """
 
     id: NDArray[np.float64]
-    lower: NDArray[np.float64]
-    upper: NDArray[np.float64]
+    scaled_lower: NDArray[np.float64]
+    scaled_upper: NDArray[np.float64]
+    scale: Scale
     repeats: int
     degenerate: int
+
+    @property
+    def lower(self) -> NDArray[np.float64]:
+        """Lower end of the predicted accuracy at each."""
+        return self.scale.inverse(self.scaled_lower)
+
+    @property
+    def upper(self) -> NDArray[np.float64]:
+        """Upper end."""
+        return self.scale.inverse(self.scaled_upper)
 
 
 def bootstrap_band(
@@ -77,7 +90,7 @@ def bootstrap_band(
             fit = curve.fit(x[chosen].tolist(), y[chosen].tolist())
         except InputError:
             continue
-        predictions.append(fit.predictions(at))
+        predictions.append(fit.scaled_predictions(at))
     if not predictions:
         raise InputError(
             f"Expected baselines of which at least one of {repeats} resamples can be fitted, but "
@@ -85,5 +98,6 @@ def bootstrap_band(
         )
     tail = 100 * (1 - CONFIDENCE) / 2
     lower, upper = np.percentile(predictions, [tail, 100 - tail], axis=0)
-    degenerate = repeats - len(predictions)
-    return Band(np.asarray(at, dtype=np.float64), lower, upper, len(predictions), degenerate)
+    fitted = len(predictions)
+    points = np.asarray(at, dtype=np.float64)
+    return Band(points, lower, upper, curve.scale, fitted, repeats - fitted)

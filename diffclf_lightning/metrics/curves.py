@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics.accuracy import as_fractions
 from diffclf_lightning.metrics.fits import (
+    SAME,
     BrokenLine,
     Fit,
     LeastSquares,
@@ -78,7 +79,7 @@ class Broken(Curve):
         x, y = as_fractions(id, ood)
         w = _weights(weights, x)
         sides = {}
-        for name, side in (("below", x < self.at), ("above", x > self.at)):
+        for name, side in (("below", x < self.at - SAME), ("above", x > self.at + SAME)):
             where = f" {name} the break at {self.at:g}"
             sides[name] = _fit(self.scale, x[side], y[side], w[side], where=where)
         return BrokenLine(sides["below"], sides["above"], self.at)
@@ -125,13 +126,23 @@ def _fit(
         )
     design = design_matrix(scale, id, knot)
     if np.linalg.matrix_rank(design) < terms:
+        different = sorted(set(id.tolist()))
         raise InputError(
-            f"Expected baselines of different in-distribution accuracies{where}, but all "
-            f"{len(id)} have {id[0]:g}. Add weaker or stronger ones."
+            f"Expected baselines of {terms} different in-distribution accuracies{where}, but the "
+            f"{len(id)} have {', '.join(f'{value:g}' for value in different)}. Add weaker or "
+            "stronger ones."
         )
     solution = LeastSquares.solve(design, scale(ood), weights)
     return Piece(scale, solution, float(id.min()), float(id.max()), knot)
 
 
 def _weights(weights: ArrayLike | None, like: Values) -> Values:
-    return np.ones_like(like) if weights is None else np.asarray(weights, dtype=np.float64)
+    if weights is None:
+        return np.ones_like(like)
+    values = np.asarray(weights, dtype=np.float64)
+    if values.shape != like.shape or not (np.isfinite(values) & (values > 0)).all():
+        raise InputError(
+            f"Expected argument `weights` to have {len(like)} finite values above 0, one a "
+            f"baseline, but got {values.tolist()}."
+        )
+    return values

@@ -16,6 +16,9 @@ from diffclf_lightning.metrics.intervals import Interval
 from diffclf_lightning.metrics.scales import Scale
 
 Values = NDArray[np.float64]
+ROUND_OFF = 1e-20
+SAME = 1e-9
+"""Accuracies closer than this are one: percentages are not exact in binary."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class LeastSquares:
         total = float(w @ (y - np.average(y, weights=w)) ** 2)
         degrees = len(y) - design.shape[1]
         sd = float(np.sqrt(residual / degrees)) if degrees else None
-        r_squared = 1 - residual / total if total > 0 else 0.0
+        flat = total <= ROUND_OFF * float(w @ y**2)
+        r_squared = 0.0 if flat else 1 - residual / total
         return cls(np.asarray(coefficients), np.asarray(inverse), r_squared, degrees, sd)
 
     def standard_error(self, row: Values) -> float | None:
@@ -80,12 +84,15 @@ class Fit(ABC):
         """The parts of the fit by name."""
 
     def predict(self, id: float) -> float:
-        """Predicted out-of-distribution accuracy, from 0 to 1 (:math:`s^{-1}(a + b s(id))`)."""
+        """Predicted out-of-distribution accuracy, :math:`s^{-1}(a + b s(id))`.
+
+        From 0 to 1, but on the linear scale, which does not keep to it.
+        """
         return self.piece(id).predict(id)
 
-    def predictions(self, id: Sequence[float]) -> Values:
-        """Predicted accuracies of several, shape ``(points,)``."""
-        return np.array([self.predict(value) for value in id])
+    def scaled_predictions(self, id: Sequence[float]) -> Values:
+        """Predictions for several accuracies, on the scale, shape ``(points,)``."""
+        return np.concatenate([self.piece(value).scaled_predictions([value]) for value in id])
 
 
 @dataclass(frozen=True)
@@ -141,12 +148,12 @@ class Piece(Fit):
 
     def predict(self, id: float) -> float:
         """See :meth:`Fit.predict`."""
-        return float(self.predictions([id])[0])
+        return float(self.scale.inverse(self.scaled_predictions([id]))[0])
 
-    def predictions(self, id: Sequence[float]) -> Values:
-        """See :meth:`Fit.predictions`."""
-        design = design_matrix(self.scale, id, self.knot)
-        return self.scale.inverse(design @ self.solution.coefficients)
+    def scaled_predictions(self, id: Sequence[float]) -> Values:
+        """See :meth:`Fit.scaled_predictions`."""
+        values: Values = design_matrix(self.scale, id, self.knot) @ self.solution.coefficients
+        return values
 
     def standard_error(self, id: float) -> float | None:
         """Standard error of the scaled prediction; none without degrees of freedom."""
@@ -202,7 +209,7 @@ class BrokenLine(Fit):
 
     def piece(self, id: float) -> Piece:
         """See :meth:`Fit.piece`."""
-        return self.below if id <= self.at else self.above
+        return self.below if id <= self.at + SAME else self.above
 
     @property
     def pieces(self) -> dict[str, Piece]:

@@ -53,8 +53,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="ID:OOD[@BREAK]",
         default=[],
-        help="pairs of test sets, BREAK in percent; default: ImageNet and its shifts, digits and "
-        "theirs",
+        help="pairs of test sets, BREAK in percent or a fraction; default: ImageNet and its "
+        "shifts, digits and theirs",
     )
     add("--scale", default="logit", help=f"{', '.join(SCALES)}; default: logit")
     add(
@@ -109,6 +109,8 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         )
     if not 0 <= options.min_r2 <= 1:
         raise InputError(f"Expected --min-r2 from 0 to 1, but got {options.min_r2}.")
+    if options.output is not None and options.output.is_file():
+        raise InputError(f"Expected --output to be a folder, but got the file {options.output}.")
     models = read_models(options.runs)
     reference = _named(models, options.reference)
     settings = Settings(
@@ -128,7 +130,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         for line in _relative(models, reference):
             console.print(line, highlight=False, markup=False)
     write(folder, by_source(comparisons))
-    console.print(f"Results: {folder}", soft_wrap=True, highlight=False)
+    console.print(f"Results: {folder}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _named(models: Sequence[Model], name: str | None) -> Model | None:

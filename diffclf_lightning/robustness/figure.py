@@ -20,6 +20,7 @@ MARKERS = "*Ds^vPX"
 """One a model as well as a colour, for print without it; no two of 35 models have both alike."""
 PERCENT = (0.1, 0.5, 1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99, 99.5, 99.9)
 STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
+TINY = 1e-6
 MANY = 200
 """With more baselines than this, their error bars would hide them."""
 
@@ -41,7 +42,7 @@ def draw(comparisons: Sequence[Comparison], columns: int = 3) -> Figure:
         name: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)
     }
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.3 * columns + 0.3, 3.1 * rows + 0.7), layout="constrained")
+        figure = Figure(figsize=(3.3 * columns + 0.8, 3.1 * rows + 0.7), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
         for axis, comparison in zip(axes, comparisons, strict=False):
             _panel(axis, comparison, styles)
@@ -87,7 +88,7 @@ def _title(comparison: Comparison) -> str:
     pair, fit = comparison.pair, comparison.fit
     if fit is None:
         return f"{pair.ood}: {NO_LINE}"
-    values = ", ".join(f"{f'{name} ' if name else ''}{piece.r_squared:.2f}"
+    values = ", ".join(f"{f'{name} ' if name else ''}{piece.r_squared:.3f}"
                        + ("" if name in comparison.lines else f" ({NO_LINE})")
                        for name, piece in fit.pieces.items())  # fmt: skip
     robust = [row.robustness for row in comparison.rows if row.robustness is not None]
@@ -99,6 +100,7 @@ def _title(comparison: Comparison) -> str:
 
 
 def _scatter(axis: Axes, many: Sequence[Point], scale: Scale, colour: str, label: str) -> None:
+    many = [point for point in many if not (scale.unbounded and point.is_extreme)]
     x, y = scale([p.id.value for p in many]), scale([p.ood.value for p in many])
     axis.scatter(x, y, s=9, color=colour, lw=0, label=label, zorder=2)
 
@@ -120,7 +122,7 @@ def _lines(axis: Axes, comparison: Comparison) -> None:
         band = comparison.bands.get(name)
         if band is not None:
             axis.fill_between(
-                scale(band.id), scale(band.lower), scale(band.upper), color=LINE, alpha=0.15, lw=0,
+                scale(band.id), band.scaled_lower, band.scaled_upper, color=LINE, alpha=0.15, lw=0,
                 label="95% band, by family", zorder=1,
             )  # fmt: skip
 
@@ -131,17 +133,23 @@ def _segment(
     if low < high:
         ends = scale([low, high])
         x = np.linspace(float(ends[0]), float(ends[1]), 50)
-        y = scale(piece.predictions(scale.inverse(x).tolist()))
+        y = piece.scaled_predictions(scale.inverse(x).tolist())
         axis.plot(x, y, color=LINE, lw=1.2, ls=ls, label=label, zorder=3)
 
 
 def _model(axis: Axes, row: Row, scale: Scale, colour: str, marker: str) -> None:
-    if scale.unbounded and (row.id.is_extreme or row.ood.is_extreme):
-        return
+    """A model; one at 0 or 1 of an unbounded scale stands at the edge, with its accuracy."""
+    places = []
+    for accuracy, limits in ((row.id, axis.get_xlim()), (row.ood, axis.get_ylim())):
+        at_edge = scale.unbounded and accuracy.is_extreme
+        places.append(limits[int(accuracy.value)] if at_edge else float(scale(accuracy.value)))
+        if at_edge:
+            label = f"{row.model}: {100 * accuracy.value:g} %"
+            axis.annotate(label, (0.5, 0.02), xycoords="axes fraction", ha="center", fontsize=7)
     _error_bars(axis, row.id, row.ood, scale, colour, 1.0)
     axis.plot(
-        scale(row.id.value), scale(row.ood.value), marker, color=colour, mec="black", mew=0.5,
-        ms=10 if marker == "*" else 6, ls="", label=row.model, zorder=5,
+        *places, marker, color=colour, mec="black", mew=0.5, ms=10 if marker == "*" else 6, ls="",
+        label=row.model, zorder=5, clip_on=False,
     )  # fmt: skip
 
 
@@ -161,8 +169,9 @@ def _arms(accuracy: Accuracy, scale: Scale, middle: float) -> list[list[float]] 
     interval = accuracy.interval
     if interval is None:
         return None
-    ends = scale(np.clip([interval.lower, interval.upper], 1e-6, 1 - 1e-6))
-    return [[middle - float(ends[0])], [float(ends[1]) - middle]]
+    ends = [interval.lower, interval.upper]
+    low, high = scale(np.clip(ends, TINY, 1 - TINY)) if scale.unbounded else scale(ends)
+    return [[max(0.0, middle - float(low))], [max(0.0, float(high) - middle)]]
 
 
 def _limits(axis: Axes, shown: Sequence[tuple[Accuracy, Accuracy]], scale: Scale) -> None:

@@ -23,6 +23,7 @@ class Model:
             stand among the baselines.
         images: Names of the images by test set, where they are known.
         candidates: Candidate labels by test set, where they are known.
+        weights: A short name of its weights, where it is known.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Model:
     standard: bool = True
     images: Mapping[str, frozenset[str]] = field(default_factory=dict)
     candidates: Mapping[str, Candidates] = field(default_factory=dict)
+    weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,20 @@ class Table:
         return list(dict.fromkeys(name for model in self.models for name in model.accuracies))
 
 
-def check_same_images(models: Iterable[Model]) -> None:
+def check_same_images(models: Iterable[Model], sets: Sequence[str]) -> None:
     """Refuse models that were measured on different images of a set.
 
     Args:
         models: The models; those whose images are not known are passed over.
+        sets: The sets to look at.
 
     Raises:
         InputError: If the images of a set differ.
     """
     first: dict[str, Model] = {}
     for model in models:
-        for name, images in model.images.items():
+        for name in [name for name in sets if name in model.images]:
+            images = model.images[name]
             other = first.setdefault(name, model)
             if other.images[name] != images:
                 common = len(other.images[name] & images)

@@ -49,6 +49,7 @@ def write(folder: Path, comparisons: Comparisons) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     every = [c for several in comparisons.values() for c in several]
     records = [_record(c, row) for c in every for row in c.rows]
+    (folder / "robustness.csv").unlink(missing_ok=True)
     if records:
         text = io.StringIO()
         writer = csv.DictWriter(text, records[0], lineterminator="\n")
@@ -58,7 +59,8 @@ def write(folder: Path, comparisons: Comparisons) -> None:
     content = json.dumps([_content(comparison) for comparison in every], indent=2, allow_nan=False)
     write_whole(folder / "robustness.json", content + "\n")
     for source, several in comparisons.items():
-        draw(several).savefig(folder / f"robustness-{source}.png", dpi=150)
+        file = folder / f"robustness-{source}.png"
+        draw(several).savefig(file, dpi=150, bbox_inches="tight")
 
 
 def _content(comparison: Comparison) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.metrics.fits import SAME
 from diffclf_lightning.robustness.models import Model
 
 DIGITS = "digits"
@@ -28,7 +29,7 @@ class Pair:
 
     @classmethod
     def parse(cls, text: str) -> "Pair":
-        """Read ``ID:OOD`` or ``ID:OOD@BREAK``, the break in percent or as a fraction.
+        """Read ``ID:OOD`` or ``ID:OOD@BREAK``, the break in percent (from 1) or as a fraction.
 
         Args:
             text: The pair.
@@ -45,7 +46,9 @@ class Pair:
             value = float(at) if marked else None
         except ValueError:
             value = -1.0
-        if not (colon and id and ood and id != ood) or not (value is None or 0 < value < 100):
+        if value is not None and value >= 1:
+            value /= 100
+        if not (colon and id and ood and id != ood) or not (value is None or 0 < value < 1):
             raise InputError(
                 f"Expected a pair of test sets as ID:OOD or ID:OOD@BREAK, for instance "
                 f"imagenet_a_id:imagenet_a@91.86, but got {text!r}."
@@ -53,7 +56,11 @@ class Pair:
         if value is None:
             known = {(pair.id, pair.ood): pair.at for pair in KNOWN_PAIRS}
             return cls(id, ood, known.get((id, ood)))
-        return cls(id, ood, value / 100 if value > 1 else value)
+        return cls(id, ood, value)
+
+    def is_break(self, id: float) -> bool:
+        """Whether an in-distribution accuracy is the break itself, where no line is."""
+        return self.at is not None and abs(id - self.at) <= SAME
 
 
 RESNET50_A = 0.9186
@@ -66,6 +73,13 @@ KNOWN_PAIRS = (
     Pair("imagenet", "imagenet_sketch"),
     Pair("imagenet_objectnet_id", "objectnet"),
 )
+
+CLASSES = {
+    **dict.fromkeys(("imagenet", "imagenetv2", "imagenet_sketch"), "ImageNet's 1000 classes"),
+    **dict.fromkeys(("imagenet_a_id", "imagenet_a"), "the 200 classes of ImageNet-A"),
+    **dict.fromkeys(("imagenet_r_id", "imagenet_r"), "the 200 classes of ImageNet-R"),
+    **dict.fromkeys(("imagenet_objectnet_id", "objectnet"), "the 113 classes of ObjectNet"),
+}
 
 
 def known_pairs(sets: Iterable[str]) -> list[Pair]:
@@ -96,16 +110,16 @@ def check_pair(pair: Pair, models: Iterable[Model]) -> None:
     Raises:
         InputError: If the in-distribution set does not belong to the other.
     """
-    right = next((known.id for known in KNOWN_PAIRS if known.ood == pair.ood), pair.id)
     for model in models:
         candidates: Mapping[str, object] = model.candidates
         if {pair.id, pair.ood} <= candidates.keys() and candidates[pair.id] != candidates[pair.ood]:
-            raise _other_classes(pair, f"{model.name} chose among other classes on either", right)
-    if right != pair.id:
-        raise _other_classes(pair, "they are of other classes", right)
+            raise _other_classes(pair, f"{model.name} chose among other classes on either")
+    if {pair.id, pair.ood} <= CLASSES.keys() and CLASSES[pair.id] != CLASSES[pair.ood]:
+        raise _other_classes(pair, f"{CLASSES[pair.id]} against {CLASSES[pair.ood]}")
 
 
-def _other_classes(pair: Pair, found: str, right: str) -> InputError:
+def _other_classes(pair: Pair, found: str) -> InputError:
+    right = next((known.id for known in KNOWN_PAIRS if known.ood == pair.ood), pair.id)
     remedy = f"Pair {pair.ood} with {right}" if right != pair.id else "Pair sets of one task"
     return InputError(
         f"Expected an in-distribution set with the classes of {pair.ood!r}, but got {pair.id!r}: "

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from diffclf_lightning.metrics import Accuracy, Piece, Robustness
 from diffclf_lightning.robustness.study import Comparison, Row
@@ -32,13 +33,13 @@ def lines_table(comparisons: Sequence[Comparison]) -> Table:
         pair = comparison.pair
         if comparison.fit is None:
             count = str(len(comparison.baselines))
-            table.add_row(pair.ood, pair.id, "", count, "", "", "none ")
+            _add_row(table, pair.ood, pair.id, "", count, "", "", "none ")
             continue
         for name, piece in comparison.fit.pieces.items():
             side = "" if pair.at is None else f"{SIDES[name]}{100 * pair.at:g}"
             mark = " " if name in comparison.lines else UNFIT
             *values, r_squared = _line(piece)
-            table.add_row(pair.ood, pair.id, side, *values, r_squared + mark)
+            _add_row(table, pair.ood, pair.id, side, *values, r_squared + mark)
     return table
 
 
@@ -78,7 +79,7 @@ def _models_table(title: str, first: str, rows: Sequence[tuple[str, Comparison, 
     for name, comparison, row in rows:
         accuracies = f"{100 * row.id.value:.1f}", _with_interval(row.ood)
         r_squared = [_r_squared_at(comparison, row)] if lines else []
-        table.add_row(name, *accuracies, *r_squared, *_prediction(row))
+        _add_row(table, name, *accuracies, *r_squared, *_prediction(row))
     return table
 
 
@@ -99,7 +100,7 @@ def notes(comparisons: Iterable[Comparison]) -> list[str]:
     if any(c.fit is not None and len(c.lines) < len(c.fit.pieces) for c in comparisons):
         lines.append(
             f"{NO_LINE} ({UNFIT}): the fit explains too little of the baselines' variance (R²) to "
-            "predict from it"
+            "predict from it; --min-r2 sets how much is enough"
         )
     reasons = [row for row in rows if row.problem and not row.problem.startswith(NO_LINE)]
     lines += [f"{row.model}: {row.problem}" for row in reasons]
@@ -127,9 +128,14 @@ def points(robustness: Robustness) -> str:
 
 def _table(title: str) -> Table:
     return Table(
-        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False,
+        title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
         collapse_padding=True,
     )  # fmt: skip
+
+
+def _add_row(table: Table, *cells: str) -> None:
+    """A row of plain text: brackets are no markup."""
+    table.add_row(*(Text(cell) for cell in cells))
 
 
 def _line(piece: Piece) -> tuple[str, ...]:
@@ -140,7 +146,7 @@ def _line(piece: Piece) -> tuple[str, ...]:
 def _r_squared_at(comparison: Comparison, row: Row) -> str:
     if comparison.fit is None:
         return ""
-    return f"{comparison.fit.piece(row.id.value).r_squared:.2f}"
+    return f"{comparison.fit.piece(row.id.value).r_squared:.3f}"
 
 
 def _with_interval(accuracy: Accuracy) -> str:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from pyarrow import ArrowInvalid
 
+from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics import Accuracy
 from diffclf_lightning.results import RunFolder
 from diffclf_lightning.robustness.models import Candidates, Model
@@ -27,7 +29,13 @@ def read_run(folder: str | Path) -> Model:
     name = Path(folder).resolve().name
     images = {}
     if run.images.exists() and sets:
-        rows = pq.read_table(run.images, columns=["set", "key"]).to_pylist()
+        try:
+            rows = pq.read_table(run.images, columns=["set", "key"]).to_pylist()
+        except (OSError, ArrowInvalid) as error:
+            raise InputError(
+                f"Expected {str(run.images)!r} to be a table of results, but got "
+                f"{type(error).__name__}: {error}. Run `diffclf test` again."
+            ) from error
         images = {s: frozenset(row["key"] for row in rows if row["set"] == s) for s in sets}
     return Model(
         name=name,
@@ -35,6 +43,7 @@ def read_run(folder: str | Path) -> Model:
         accuracies={s: Accuracy.of(r["correct"], r["total"]) for s, r in sets.items()},
         images=images,
         candidates={s: as_candidates(r.get("candidate_labels")) for s, r in sets.items()},
+        weights=summary["run"].get("weights"),
     )
 
 

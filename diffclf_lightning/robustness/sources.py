@@ -57,12 +57,20 @@ def read_baselines(sources: Sequence[str]) -> list[Table]:
         The tables.
 
     Raises:
-        InputError: If a source is none of these.
+        InputError: If a source is none of these, two tables have one name, or two runs have the
+            same weights.
     """
     folders = [source for source in sources if Path(source).is_dir()]
     tables = [read_table(source) for source in sources if source not in folders]
     if folders:
-        tables.append(Table(RUNS, read_models(folders)))
+        tables.append(Table(RUNS, _independent(read_models(folders))))
+    names = [table.name for table in tables]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"Expected tables of baselines of different names, but got {twice!r} twice. Rename a "
+            "file, or name each once."
+        )
     return tables
 
 
@@ -91,19 +99,19 @@ def compare_all(
             gives a line.
     """
     of_runs = [model for table in tables for model in table.models if model.images]
-    check_same_images([*models, *of_runs])
     comparisons = []
     for table in tables:
         for pair in pairs or known_pairs(table.sets):
             taking_part = [m for m in models if {pair.id, pair.ood} <= m.accuracies.keys()]
             if not {pair.id, pair.ood} <= set(table.sets) or (models and not taking_part):
                 continue
+            check_same_images([*taking_part, *of_runs], (pair.id, pair.ood))
             if not other_classes:
                 check_pair(pair, [*taking_part, *of_runs])
             comparison = compare(pair, table, taking_part, settings)
             if other_classes:
                 comparison = _with_warning(comparison, taking_part)
-            comparisons.append(comparison)
+            comparisons.append(_with_own_baselines(comparison, table, taking_part))
     if not comparisons:
         raise InputError(
             f"Expected models and baselines with both sets of a pair, but got none for "
@@ -124,6 +132,33 @@ def _with_warning(comparison: Comparison, models: Sequence[Model]) -> Comparison
         note = f"{pair.id} and {pair.ood} are of other classes: not the accuracies of one task"
         return replace(comparison, notes=[*comparison.notes, note])
     return comparison
+
+
+def _independent(models: list[Model]) -> list[Model]:
+    """The models, of which no two may have the same weights: they would count twice."""
+    first: dict[str, str] = {}
+    for model in models:
+        if model.weights is None:
+            continue
+        other = first.setdefault(model.weights, model.name)
+        if other != model.name:
+            raise InputError(
+                f"Expected baselines of different weights, but {other} and {model.name} have the "
+                "same: they are one baseline. Name one of them."
+            )
+    return models
+
+
+def _with_own_baselines(
+    comparison: Comparison, table: Table, models: Sequence[Model]
+) -> Comparison:
+    """Say which of the models are themselves among the baselines."""
+    weights = {model.weights for model in table.models if model.standard} - {None}
+    own = [model.name for model in models if model.weights in weights or model in table.models]
+    if not own:
+        return comparison
+    note = f"among the baselines of its own line: {', '.join(own)}"
+    return replace(comparison, notes=[*comparison.notes, note])
 
 
 def _is_comparison(folder: Path) -> bool:

@@ -138,6 +138,8 @@ def compare(
     seen = [(m.name, p) for m in models if (p := _point(m, pair)) is not None]
     rows = [_row(name, point, fit, lines, problem) for name, point in seen]
     notes += _totals(points, [point for _, point in seen], pair)
+    if any(r.robustness and not 0 <= r.robustness.predicted <= 1 for r in rows):
+        notes.append(f"the {settings.scale.name} scale predicts accuracies outside of 0 to 100 %")
     return Comparison(
         pair, table.name, settings.scale, points, others, fit, lines, bands, rows, notes, problem
     )
@@ -155,8 +157,8 @@ def _curve(pair: Pair, scale: Scale) -> Curve:
 
 
 def _beside_the_break(points: list[Point], pair: Pair) -> tuple[list[Point], list[str]]:
-    at = [point.name for point in points if point.id.value == pair.at]
-    beside = [point for point in points if point.id.value != pair.at]
+    at = [point.name for point in points if pair.is_break(point.id.value)]
+    beside = [point for point in points if point.name not in at]
     return beside, [f"at the break itself, in neither line: {', '.join(at)}"] if at else []
 
 
@@ -194,6 +196,12 @@ def _bands(
             )
         except InputError as error:
             notes.append(f"no band{f' {name} the break' if name else ''}: {error}")
+            continue
+        if bands[name].degenerate:
+            notes.append(
+                f"{bands[name].degenerate} of {settings.repeats} resamples gave no line and are "
+                "not in the band"
+            )
     return bands, notes
 
 

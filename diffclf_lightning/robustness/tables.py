@@ -57,9 +57,17 @@ def _rows(file: Path) -> list[Row]:
             f"but got {str(file)!r} ({type(error).__name__})."
         ) from error
     reader = csv.DictReader(line for line in lines if line.strip() and line[0] != "#")
-    rows: list[Row] = [
-        {(k or "").strip(): (v or "").strip() for k, v in row.items() if k} for row in reader
-    ]
+    header = [COUNTS.sub(r"\1", name.strip()) for name in reader.fieldnames or ()]
+    repeated = next((name for name in header if header.count(name) > 1), None)
+    if repeated is not None:
+        raise _wrong(file, "each column once", f"{repeated!r} more than once")
+    rows: list[Row] = []
+    for row in reader:
+        if None in row:
+            raise _wrong(
+                file, f"{len(header)} cells a row", f"more in line {reader.line_num} of the table"
+            )
+        rows.append({name.strip(): (value or "").strip() for name, value in row.items()})
     if not rows or "model" not in rows[0]:
         found = f"columns {', '.join(rows[0])}" if rows else "no rows"
         raise _wrong(file, "a column 'model' and at least one row", found)
@@ -105,7 +113,7 @@ def _model(file: Path, row: Row, columns: Sequence[str], percent: bool) -> Model
 
 def _accuracy(file: Path, row: Row, column: str, percent: bool) -> Accuracy:
     text, counts = row[column], COUNTS.fullmatch(column)
-    number = _number(file, row, column, text.removesuffix("%"))
+    number = _number(file, row, column, text.removesuffix("%") if counts is None else text)
     try:
         if counts is None:
             return Accuracy(number / 100 if percent or text.endswith("%") else number)

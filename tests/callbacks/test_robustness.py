@@ -1,5 +1,7 @@
 """EffectiveRobustness: what it logs at the end of a test."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -7,8 +9,9 @@ from scipy.special import expit, logit
 from torch.utils.data import DataLoader, TensorDataset
 
 from diffclf_lightning import DiffusionClassifier, Full, InputError
-from diffclf_lightning.callbacks import EffectiveRobustness
+from diffclf_lightning.callbacks import EffectiveRobustness, ResultsWriter
 from diffclf_lightning.denoisers import GaussianDenoiser
+from diffclf_lightning.robustness import Refuse
 
 LINE = [(0.4, 0.3), (0.6, 0.5), (0.7, 0.62), (0.8, 0.7), (0.9, 0.85)]
 
@@ -63,8 +66,26 @@ def test_values_are_logged_beside_the_accuracies(table, loaders, tmp_path):
 def test_sets_of_other_classes_are_refused(table, loaders):
     denoiser, sets = loaders
     sets["ood"].dataset.candidate_labels = [0, 1, 2]
+    evaluated = []
+    denoiser.predict = evaluated.append
     with pytest.raises(InputError, match="other classes"):
         run((denoiser, sets), EffectiveRobustness([table], ["id:ood"]))
+    with pytest.raises(InputError, match="both sets of a pair"):
+        run((denoiser, sets), EffectiveRobustness([table], ["id:other"]))
+    assert not evaluated
+
+
+def test_a_run_that_cannot_be_compared_at_its_end_keeps_its_results(tmp_path, loaders):
+    """All baselines lie on one side of the break: known before, but no reason to lose a run."""
+    file = tmp_path / "one.csv"
+    file.write_text("model,digits,noise\nm,0.5,0.4\nn,0.6,0.5\n")
+    denoiser, sets = loaders
+    named = {"digits": sets["id"], "noise": sets["ood"]}
+    callback = EffectiveRobustness([str(file)], folder=tmp_path / "out")
+    callback.settings = replace(callback.settings, extremes=Refuse())
+    reports, _ = run((denoiser, named), callback, ResultsWriter(tmp_path / "r"))
+    assert set(reports) == {"digits", "noise"}
+    assert (tmp_path / "r/summary.json").is_file()
 
 
 @pytest.mark.parametrize(

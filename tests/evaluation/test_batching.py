@@ -38,3 +38,13 @@ def test_says_when_not_even_one_fits():
 
     with pytest.raises(torch.OutOfMemoryError):
         find_evaluations_per_batch(forward)
+
+
+def test_a_stall_in_the_first_passes_does_not_end_the_search():
+    """As when another program takes the processors for a moment."""
+    stalled = {2, 4, 8}
+
+    def forward(size):
+        time.sleep(0.02 if size in stalled else 0.002)
+
+    assert find_evaluations_per_batch(forward, largest=64) == 64

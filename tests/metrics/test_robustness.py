@@ -9,6 +9,7 @@ from diffclf_lightning.metrics import (
     Accuracy,
     Broken,
     EffectiveRobustness,
+    Hinged,
     Straight,
     as_fractions,
     bootstrap_band,
@@ -105,7 +106,11 @@ def test_models_at_the_break_are_in_neither_line_and_predicted_by_the_lower():
             [0.1, 0.2, 0.3],
             "at least 2 baselines above the break at 0.7, but got 1",
         ),
-        ([0.5, 0.5, 0.8, 0.9], [0.1, 0.2, 0.3, 0.4], "below the break at 0.7, but all 2 have 0.5"),
+        (
+            [0.5, 0.5, 0.8, 0.9],
+            [0.1, 0.2, 0.3, 0.4],
+            "below the break at 0.7, but the 2 have 0.5",
+        ),
     ],
 )
 def test_a_side_without_a_line_is_named(id, ood, message):
@@ -137,7 +142,29 @@ def test_extremes_are_ordinary_on_the_linear_scale():
 
 
 def test_baselines_that_are_all_alike_out_of_distribution_explain_nothing():
-    assert Straight().fit([0.5, 0.6, 0.7], [0.5, 0.5, 0.5]).r_squared == 0
+    for level in (0.5, 0.3, 0.123, 0.9):
+        assert Straight().fit([0.5, 0.6, 0.7, 0.8], [level] * 4).r_squared == 0
+
+
+@pytest.mark.parametrize("percent", [70.01, 91.86, 76.13, 33.57])
+def test_a_model_at_a_break_in_percent_is_in_neither_line(percent):
+    """Though dividing by 100 twice is not dividing by 10,000."""
+    own = round(100 * percent) / 10_000
+    id, ood = [0.1, 0.2, own, 0.95, 0.99], [0.1, 0.2, 0.5, 0.4, 0.8]
+    fit = Broken(percent / 100).fit(id, ood)
+    assert fit.below.count == fit.above.count == 2
+    assert fit.piece(own) is fit.below
+
+
+@pytest.mark.parametrize("weights", [[1, 1], [1, 0, 1], [1, -1, 1], [1, float("nan"), 1]])
+def test_weights_that_are_none_are_named(weights):
+    with pytest.raises(InputError, match="`weights` to have 3 finite values above 0"):
+        Straight().fit([0.5, 0.6, 0.7], [0.4, 0.5, 0.6], weights=weights)
+
+
+def test_hinge_needs_three_different_accuracies():
+    with pytest.raises(InputError, match=r"3 different .* but the 4 have 0\.5, 0\.8"):
+        Hinged(0.6).fit([0.5, 0.5, 0.8, 0.8], [0.1, 0.2, 0.3, 0.4])
 
 
 @pytest.mark.parametrize("columns", [([50, 0.7],), ([50, 60], [0.5, 70]), ([77.0], [0.64])])

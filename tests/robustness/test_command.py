@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 import torch
@@ -37,9 +38,8 @@ def diffclf(tmp_path, monkeypatch, capfd):
 def record(folder, noise, labels, keys=24, seed=0):
     """A finished run of two sets, with a classifier that errs the more the more noise there is."""
     torch.manual_seed(seed)
-    denoiser = GaussianDenoiser(
-        torch.linspace(-0.5, 0.5, 3).reshape(3, 1, 1, 1).expand(3, 1, 2, 2).clone(), 0.3
-    )
+    means = torch.linspace(-0.5, 0.5, 3).reshape(3, 1, 1, 1).expand(3, 1, 2, 2)
+    denoiser = GaussianDenoiser(means * (1 - noise / 100), 0.3)  # weights of its own
     x = denoiser.means.detach()[labels]
     loaders = {
         name: DataLoader(
@@ -152,10 +152,48 @@ def test_bad_input_gets_one_error_and_no_traceback(diffclf, args, message):
     assert "Traceback" not in out.err
 
 
+def test_the_same_weights_are_one_baseline(diffclf, runs, tmp_path):
+    shutil.copytree(tmp_path / "a", tmp_path / "copy")
+    args = ["own", "--baselines", "a", "copy", "b", "--pairs", "easy:hard"]
+    assert "a and copy have the same" in diffclf("robustness", *args, code=2).err
+
+
+def test_damaged_runs_are_named(diffclf, runs, tmp_path):
+    args = ["own", "--baselines", "a", "b", "c", "--pairs", "easy:hard"]
+    (tmp_path / "own/images.parquet").write_text("cut off")
+    assert "images.parquet' to be a table" in diffclf("robustness", *args, code=2).err
+    for text in ("{", "[]", "{}"):
+        (tmp_path / "own/summary.json").write_text(text)
+        assert "summary of a finished run" in diffclf("robustness", *args, code=2).err
+
+
+def test_an_output_that_is_a_file_is_refused_before_the_work(diffclf, tmp_path):
+    (tmp_path / "taken").write_text("")
+    out = diffclf("robustness", "--output", "taken", code=2)
+    assert "--output to be a folder" in out.err
+    assert not out.out
+
+
+def test_tables_of_one_name_are_refused(diffclf, tmp_path):
+    (tmp_path / "testbed.csv").write_text("model,a,b\nx,0.5,0.4\n")
+    out = diffclf("robustness", "--baselines", "testbed", "testbed.csv", code=2)
+    assert "'testbed' twice" in out.err
+
+
+def test_a_finished_run_without_pairs_keeps_its_results(diffclf, tmp_path):
+    few = ["--data.test_sets=[digits]", "--data.num_test=5"]
+    with pytest.warns(UserWarning, match="There will be no effective robustness"):
+        diffclf("test", "--config", "digits_shifts", *CHEAP, *few, "--results.folder=r")
+    assert json.loads((tmp_path / "r/summary.json").read_text())["sets"]["digits"]["total"] == 5
+    assert not (tmp_path / "r/robustness.csv").exists()
+
+
 def test_other_images_are_refused(diffclf, tmp_path):
     record(tmp_path / "first", 0.3, torch.arange(3).repeat(10))
     record(tmp_path / "second", 0.3, torch.arange(3).repeat(8))
-    out = diffclf("robustness", "first", "second", "--pairs", "easy:hard", code=2)
+    (tmp_path / "mine.csv").write_text("model,easy,hard\nx,0.5,0.4\ny,0.6,0.5\n")
+    args = ["first", "second", "--baselines", "mine.csv", "--pairs", "easy:hard"]
+    out = diffclf("robustness", *args, code=2)
     assert "same images of 'easy' in all runs, but got 30 in first and 24 in second" in out.err
 
 

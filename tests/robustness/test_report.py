@@ -7,12 +7,24 @@ from dataclasses import replace
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.collections import FillBetweenPolyCollection, LineCollection
 from matplotlib.colors import to_hex
 from rich.console import Console
 from scipy.special import expit, logit
 
 from diffclf_lightning.metrics import Accuracy, get_scale
-from diffclf_lightning.robustness import Model, Pair, Settings, Table, compare, draw, read_table
+from diffclf_lightning.robustness import (
+    LeaveOut,
+    Model,
+    Pair,
+    Refuse,
+    Settings,
+    Smooth,
+    Table,
+    compare,
+    draw,
+    read_table,
+)
 from diffclf_lightning.robustness.output import by_source, show, write
 from diffclf_lightning.robustness.report import points
 
@@ -79,6 +91,26 @@ def test_points_have_no_negative_zero(comparisons):
     assert points(comparisons[0].rows[1].robustness).endswith("[unknown]")
 
 
+def test_brackets_are_printed_as_they_are(comparisons):
+    """Rich would take them for markup, and drop the words in them."""
+    row = comparisons[0].rows[1]
+    named = replace(row, model="vit[/b] [red]x")
+    text = printed([replace(comparisons[0], rows=[comparisons[0].rows[0], named])], width=100)
+    assert "[unknown]" in text
+    assert "vit[/b] [red]x" in text
+
+
+def test_extrapolation_is_marked_in_table_and_figure(comparisons):
+    one = comparisons[0]
+    row = replace(one.rows[0], robustness=replace(one.rows[0].robustness, extrapolates=True))
+    marked = [replace(one, rows=[row])]
+    assert f"†{100 * row.robustness.predicted:.1f}" in printed(marked)
+    assert "†: outside of the baselines" in printed(marked)
+    assert "†" in draw(marked).axes[0].get_title("left")
+    inside = replace(row, robustness=replace(row.robustness, extrapolates=False))
+    assert "†" not in printed([replace(one, rows=[inside])])
+
+
 def test_files_hold_what_was_compared(comparisons, tmp_path):
     write(tmp_path / "new", by_source(comparisons))
     with (tmp_path / "new/robustness.csv").open() as file:
@@ -121,6 +153,65 @@ def test_figure_shows_points_line_band_and_models_where_they_are(comparisons):
         expit(axis.get_xticks()).tolist()
     )
     assert {"95% band, by family", "line, extrapolated", "no drop", "other"} <= set(legend(figure))
+
+
+def test_error_bars_and_band_are_where_they_belong(comparisons):
+    comparison = comparisons[0]
+    axis = draw(comparisons).axes[0]
+    own = comparison.rows[0]
+    bars = [c.get_segments()[0] for c in axis.collections if isinstance(c, LineCollection)]
+    wanted = [*logit([own.id.interval.lower, own.id.interval.upper])]
+    horizontal = [
+        b for b in bars if np.allclose(b[:, 0], wanted) and np.allclose(b[:, 1], logit(0.94))
+    ]
+    assert horizontal
+    wanted = logit([own.ood.interval.lower, own.ood.interval.upper])
+    assert [b for b in bars if np.allclose(b[:, 1], wanted) and np.allclose(b[:, 0], logit(0.96))]
+    band = comparison.bands[""]
+    (drawn,) = [c for c in axis.collections if isinstance(c, FillBetweenPolyCollection)]
+    corners = drawn.get_paths()[0].vertices
+    middle = len(band.id) // 2
+    heights = corners[np.isclose(corners[:, 0], logit(band.id[middle])), 1]
+    assert sorted({round(h, 9) for h in heights}) == pytest.approx(
+        [band.scaled_lower[middle], band.scaled_upper[middle]]
+    )
+
+
+def test_a_model_at_100_percent_is_drawn_at_the_edge(comparisons):
+    row = replace(comparisons[0].rows[0], ood=Accuracy.of(500, 500))
+    axis = draw([replace(comparisons[0], rows=[row])]).axes[0]
+    (marker,) = [line for line in axis.lines if line.get_label() == "one"]
+    assert marker.get_ydata()[0] == axis.get_ylim()[1]
+    assert "one: 100 %" in {text.get_text() for text in axis.texts}
+
+
+def steep(values):
+    models = [
+        Model(f"m{i}", f"f{i % 3}", {"a": Accuracy.of(x, 1000), "b": Accuracy.of(y, 1000)})
+        for i, (x, y) in enumerate(values)
+    ]
+    return Table("steep", models)
+
+
+@pytest.mark.parametrize("scale", ["logit", "probit", "linear"])
+def test_bands_that_leave_the_range_are_drawn(scale):
+    """Few baselines on a steep line: some resamples predict accuracies that round to 1."""
+    values = [(700, 10), (705, 30), (710, 300), (715, 700), (716, 950), (720, 990), (724, 999)]
+    comparison = compare(Pair("a", "b"), steep(values), [], Settings(get_scale(scale)))
+    assert comparison.bands
+    draw([comparison])
+
+
+@pytest.mark.parametrize("scale", ["logit", "linear"])
+@pytest.mark.parametrize("policy", [LeaveOut(), Refuse(), Smooth()])
+def test_baselines_at_0_and_100_percent_are_no_problem_for_the_figure(scale, policy, tmp_path):
+    values = [(500, 0), (600, 100), (700, 300), (800, 500), (900, 1000), (1000, 990)]
+    table = steep(values)
+    own = Model("own", "own", {"a": Accuracy.of(1000, 1000), "b": Accuracy.of(0, 1000)})
+    comparison = compare(Pair("a", "b", 0.65), table, [own], Settings(get_scale(scale), policy))
+    whole = compare(Pair("a", "b"), table, [own], Settings(get_scale(scale), policy))
+    write(tmp_path, by_source([comparison, whole]))
+    assert (tmp_path / "robustness-steep.png").is_file()
 
 
 def test_no_line_is_drawn_where_there_is_none(comparisons):

@@ -129,7 +129,7 @@ def test_other_numbers_of_images_are_said(table):
     [
         ([(0.7, 0.6)], "at least 2 baselines, but got 1"),
         ([], "at least 2 baselines, but got 0"),
-        ([(0.7, 0.5), (0.7, 0.6)], "different in-distribution accuracies, but all 2 have 0.7"),
+        ([(0.7, 0.5), (0.7, 0.6)], r"different in-distribution accuracies, but the 2 have 0\.7"),
     ],
 )
 def test_baselines_that_give_no_line_are_an_error(points, message):
@@ -198,6 +198,46 @@ def test_pairs_are_read(text, at):
 def test_pairs_that_are_none_are_named(text):
     with pytest.raises(InputError, match="ID:OOD@BREAK"):
         Pair.parse(text)
+
+
+def test_resamples_without_a_line_are_counted_in_a_note():
+    table = Table("mine", [model("a", 0.5, 0.4), model("b", 0.6, 0.5), model("c", 0.7, 0.7)])
+    notes = compare(PAIR, table, []).notes
+    assert any("of 1000 resamples gave no line" in note for note in notes)
+
+
+def test_predictions_outside_of_0_to_100_are_said():
+    table = Table("mine", [model(f"m{x}", x, 3 * x - 1.6) for x in (0.6, 0.7, 0.8)])
+    linear = Settings(get_scale("linear"))
+    comparison = compare(PAIR, table, [model("it", 0.95, 0.9)], linear)
+    assert comparison.rows[0].robustness.predicted == pytest.approx(1.25)
+    assert any("outside of 0 to 100 %" in note for note in comparison.notes)
+
+
+@pytest.mark.parametrize("pair", ["imagenet_a_id:imagenet", "imagenet_r_id:imagenet_a"])
+def test_shifts_of_other_classes_are_refused_either_way(pair):
+    with pytest.raises(InputError, match="--allow-other-classes"):
+        compare_all([], [read_table("testbed")], [Pair.parse(pair)])
+
+
+def test_classes_of_baseline_runs_are_looked_at_too(table):
+    other = model(
+        "run",
+        0.8,
+        0.9,
+        images={"digits": frozenset("a")},
+        candidates={"digits": None, "noise": (1,)},
+    )
+    with pytest.raises(InputError, match="run chose among other classes"):
+        compare_all([], [Table("runs", [*table.models, other])])
+
+
+def test_a_model_among_its_own_baselines_is_said(table):
+    own = model("own", 0.8, 0.9, weights="abc")
+    (comparison,) = compare_all([own], [Table("runs", [*table.models, own])])
+    assert "among the baselines of its own line: own" in comparison.notes
+    (comparison,) = compare_all([own], [table])
+    assert not any("its own line" in note for note in comparison.notes)
 
 
 def test_an_id_set_of_other_classes_is_refused_unless_asked_for():

@@ -102,6 +102,10 @@ def test_percent_fractions_and_signs_say_the_same(tmp_path):
         ("model,a\n", r"at least one row.*no rows"),
         ("model,family\nx,f\n", r"a column for each test set"),
         ("model,standard,a\nx,yes,0.5\n", r"1 or 0 in column 'standard'.*'yes' for x"),
+        ("model,a/50\nx,25%\n", r"a number in column 'a/50'.*'25%' for x"),
+        ("model,a,b,a\nx,1,1,1\n", r"each column once.*'a' more than once"),
+        ("model,a/10,a/20\nx,1,1\n", r"each column once.*'a' more than once"),
+        ("model,a\nx,0.5,0.6\n", r"2 cells a row.*more in line 2"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_named(tmp_path, text, message):
