@@ -17,6 +17,9 @@ for name in names:
         importlib.import_module(name)
 assert (root / "assets/digits-dit/model_index.json").is_file()
 assert (root / "configs/digits.yaml").is_file()
+assert (root / "configs/baselines/resnet50.yaml").is_file()
+assert (root / "robustness/data/testbed.csv").is_file()
+assert (root / "datamodules/data/imagenet_a.txt").is_file()
 assert (root / "py.typed").is_file()
 print(f"{len(names)} modules imported from {root.name}")
 """

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,36 +12,10 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from diffclf_lightning.cli import CONFIGS, find_config, main, resolve_configs, shipped_configs
+from diffclf_lightning.cli import CONFIGS, find_config, resolve_configs, shipped_configs
 from diffclf_lightning.denoisers.auto import ASSETS
 
 CHEAP = ["--model.strategy.trials=[1,3]", "--model.strategy.keep=[2,1]", "--data.num_test=20"]
-
-
-@dataclass
-class Run:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def diffclf(tmp_path, monkeypatch, capfd):
-    """Runs the command line in this process, in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def run(*args, code=0):
-        try:
-            main([str(arg) for arg in args])
-            returncode = 0
-        except SystemExit as stop:
-            returncode = stop.code
-        out = Run(returncode, *capfd.readouterr())
-        assert out.returncode == code, out.stderr
-        return out
-
-    return run
 
 
 def check_same(first, second):

@@ -11,28 +11,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from diffclf_lightning import DiffusionClassifier, Full
 from diffclf_lightning.callbacks import ResultsWriter
-from diffclf_lightning.cli import main
 from diffclf_lightning.denoisers import GaussianDenoiser
 
 CHEAP = ["--model.strategy.trials=[1,3]", "--model.strategy.keep=[2,1]"]
 
 
-@pytest.fixture
-def diffclf(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(autouse=True)
+def narrow_terminal(diffclf, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*args, code=0):
-        try:
-            main([str(arg) for arg in args])
-            returncode = 0
-        except SystemExit as stop:
-            returncode = stop.code
-        out = capfd.readouterr()
-        assert returncode == code, out.err
-        return out
-
-    return run
 
 
 def record(folder, noise, labels, keys=24, seed=0):
@@ -65,7 +51,7 @@ def runs(tmp_path):
 
 
 def test_lines_of_the_shipped_tables_from_one_command(diffclf, tmp_path):
-    out = diffclf("robustness").out
+    out = diffclf("robustness").stdout
     for name in ("imagenetv2", "imagenet_a ", "imagenet_r", "imagenet_sketch", "objectnet"):
         assert name in out
     assert "< 91.86" in out
@@ -82,7 +68,7 @@ def test_lines_of_the_shipped_tables_from_one_command(diffclf, tmp_path):
 
 def test_runs_against_runs(diffclf, runs, tmp_path):
     baselines = ["--baselines", "a", "b", "c", "d"]
-    out = diffclf("robustness", "own", *baselines, "--pairs", "easy:hard", "--output", "r").out
+    out = diffclf("robustness", "own", *baselines, "--pairs", "easy:hard", "--output", "r").stdout
     with (tmp_path / "r/robustness.csv").open() as file:
         (row,) = csv.DictReader(file)
     (correct, total), (hard, _) = runs["own"]["easy"], runs["own"]["hard"]
@@ -106,7 +92,7 @@ def test_relative_robustness_to_a_reference(diffclf, runs):
     out = diffclf(
         "robustness", "own", "a", "--baselines", "b", "c", "d", "--pairs", "easy:hard",
         "--reference", "a",
-    ).out  # fmt: skip
+    ).stdout  # fmt: skip
     gain = 100 * (runs["own"]["hard"][0] - runs["a"]["hard"][0]) / 120
     assert "Relative robustness to a" in out
     assert f"hard {gain:+.1f}" in out
@@ -124,7 +110,7 @@ def test_a_csv_of_accuracies(diffclf, tmp_path):
     (tmp_path / "mine.csv").write_text("model,easy,hard\n" + rows)
     (tmp_path / "own.csv").write_text("model,easy/1000,hard/1000\nit,700,800\n")
     args = ["own.csv", "--baselines", "mine.csv", "--pairs", "easy:hard", "--output", "r"]
-    out = diffclf("robustness", *args, "--scale", "probit").out
+    out = diffclf("robustness", *args, "--scale", "probit").stdout
     assert "Effective robustness of it against mine" in out
     assert json.loads((tmp_path / "r/robustness.json").read_text())[0]["scale"] == "probit"
 
@@ -147,37 +133,37 @@ def test_a_csv_of_accuracies(diffclf, tmp_path):
 )
 def test_bad_input_gets_one_error_and_no_traceback(diffclf, args, message):
     out = diffclf("robustness", *args, code=2)
-    assert message in out.err
-    assert "diffclf: error: Expected" in out.err
-    assert "Traceback" not in out.err
+    assert message in out.stderr
+    assert "diffclf: error: Expected" in out.stderr
+    assert "Traceback" not in out.stderr
 
 
 def test_the_same_weights_are_one_baseline(diffclf, runs, tmp_path):
     shutil.copytree(tmp_path / "a", tmp_path / "copy")
     args = ["own", "--baselines", "a", "copy", "b", "--pairs", "easy:hard"]
-    assert "a and copy have the same" in diffclf("robustness", *args, code=2).err
+    assert "a and copy have the same" in diffclf("robustness", *args, code=2).stderr
 
 
 def test_damaged_runs_are_named(diffclf, runs, tmp_path):
     args = ["own", "--baselines", "a", "b", "c", "--pairs", "easy:hard"]
     (tmp_path / "own/images.parquet").write_text("cut off")
-    assert "images.parquet' to be a table" in diffclf("robustness", *args, code=2).err
+    assert "images.parquet' to be a table" in diffclf("robustness", *args, code=2).stderr
     for text in ("{", "[]", "{}"):
         (tmp_path / "own/summary.json").write_text(text)
-        assert "summary of a finished run" in diffclf("robustness", *args, code=2).err
+        assert "summary of a finished run" in diffclf("robustness", *args, code=2).stderr
 
 
 def test_an_output_that_is_a_file_is_refused_before_the_work(diffclf, tmp_path):
     (tmp_path / "taken").write_text("")
     out = diffclf("robustness", "--output", "taken", code=2)
-    assert "--output to be a folder" in out.err
-    assert not out.out
+    assert "--output to be a folder" in out.stderr
+    assert not out.stdout
 
 
 def test_tables_of_one_name_are_refused(diffclf, tmp_path):
     (tmp_path / "testbed.csv").write_text("model,a,b\nx,0.5,0.4\n")
     out = diffclf("robustness", "--baselines", "testbed", "testbed.csv", code=2)
-    assert "'testbed' twice" in out.err
+    assert "'testbed' twice" in out.stderr
 
 
 def test_a_finished_run_without_pairs_keeps_its_results(diffclf, tmp_path):
@@ -194,18 +180,18 @@ def test_other_images_are_refused(diffclf, tmp_path):
     (tmp_path / "mine.csv").write_text("model,easy,hard\nx,0.5,0.4\ny,0.6,0.5\n")
     args = ["first", "second", "--baselines", "mine.csv", "--pairs", "easy:hard"]
     out = diffclf("robustness", *args, code=2)
-    assert "same images of 'easy' in all runs, but got 30 in first and 24 in second" in out.err
+    assert "same images of 'easy' in all runs, but got 30 in first and 24 in second" in out.stderr
 
 
 def test_a_mixed_table_is_refused(diffclf, tmp_path):
     (tmp_path / "mixed.csv").write_text("model,a,b\nx,0.5,50\ny,0.6,60\n")
     out = diffclf("robustness", "--baselines", "mixed.csv", "--pairs", "a:b", code=2)
-    assert "all in percent or all as fractions" in out.err
+    assert "all in percent or all as fractions" in out.stderr
 
 
 def test_help_names_the_command(diffclf):
-    assert "diffclf robustness RUN" in diffclf("--help").out.replace("\n", " ")
-    assert "--allow-other-classes" in diffclf("robustness", "--help").out
+    assert "diffclf robustness RUN" in diffclf("--help").stdout.replace("\n", " ")
+    assert "--allow-other-classes" in diffclf("robustness", "--help").stdout
 
 
 def test_digits_with_their_shifts_end_with_effective_robustness(diffclf, tmp_path):
@@ -213,7 +199,7 @@ def test_digits_with_their_shifts_end_with_effective_robustness(diffclf, tmp_pat
     out = diffclf(
         "test", "--config", "digits_shifts", *CHEAP, "--results.folder=r",
         "--data.test_sets=[digits,rotation_10,noise_0.25]",
-    ).out  # fmt: skip
+    ).stdout  # fmt: skip
     assert "Effective robustness of diffusion classifier against digits" in out
     summary = json.loads((tmp_path / "r/summary.json").read_text())["sets"]
     with (tmp_path / "r/robustness.csv").open() as file:
@@ -223,7 +209,7 @@ def test_digits_with_their_shifts_end_with_effective_robustness(diffclf, tmp_pat
         assert int(row["ood_correct"]) == summary[name]["correct"]
         gap = float(row["ood_accuracy"]) - float(row["predicted"])
         assert float(row["effective_robustness"]) == pytest.approx(gap)
-    again = diffclf("robustness", "r", "--output", "later").out
+    again = diffclf("robustness", "r", "--output", "later").stdout
     assert "Effective robustness of r against digits" in again
     later = (tmp_path / "later/robustness.csv").read_text()
     assert rows["rotation_10"]["effective_robustness"] in later

@@ -7,7 +7,7 @@ from dataclasses import replace
 import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.collections import FillBetweenPolyCollection, LineCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
 from rich.console import Console
 from scipy.special import expit, logit
@@ -168,7 +168,7 @@ def test_error_bars_and_band_are_where_they_belong(comparisons):
     wanted = logit([own.ood.interval.lower, own.ood.interval.upper])
     assert [b for b in bars if np.allclose(b[:, 1], wanted) and np.allclose(b[:, 0], logit(0.96))]
     band = comparison.bands[""]
-    (drawn,) = [c for c in axis.collections if isinstance(c, FillBetweenPolyCollection)]
+    (drawn,) = [c for c in axis.collections if isinstance(c, PolyCollection)]
     corners = drawn.get_paths()[0].vertices
     middle = len(band.id) // 2
     heights = corners[np.isclose(corners[:, 0], logit(band.id[middle])), 1]
