@@ -69,7 +69,8 @@ def _panel(axis: Axes, comparison: Comparison, styles: dict[str, tuple[str, str]
     if comparison.others:
         _scatter(axis, comparison.others, scale, OTHER, "trained on more")
     few = len(comparison.baselines) <= MANY
-    label = "baselines, 99.5% intervals" if few else "baselines"
+    counted = any(p.id.total or p.ood.total for p in comparison.baselines)
+    label = "baselines, 99.5% intervals" if few and counted else "baselines"
     _scatter(axis, comparison.baselines, scale, BASELINE, label)
     for point in comparison.baselines if few else ():
         _error_bars(axis, point.id, point.ood, scale, BASELINE, 0.35)

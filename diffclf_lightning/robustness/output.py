@@ -77,6 +77,7 @@ def _content(comparison: Comparison) -> dict[str, Any]:
         },
         "models": [_record(comparison, row) for row in comparison.rows],
         "notes": list(comparison.notes),
+        "other_totals": dict(comparison.totals),
         "problem": comparison.problem,
     }  # fmt: skip
 

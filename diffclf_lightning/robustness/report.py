@@ -71,9 +71,9 @@ def models_tables(comparisons: Sequence[Comparison]) -> list[Table]:
 def _models_table(title: str, first: str, rows: Sequence[tuple[str, Comparison, Row]]) -> Table:
     table = _table(title)
     lines = len({comparison.pair for _, comparison, _ in rows}) > 1
-    table.add_column(f"\n{first}", overflow="fold", min_width=13)
-    r_squared = ["line's\nR²"] if lines else []
-    for column in ("ID\n%", "OOD %\n(99.5% interval)", *r_squared, "predicted\n%",
+    table.add_column(f"\n{first}", overflow="fold", min_width=15)
+    r_squared = ["\nR²"] if lines else []
+    for column in ("ID\n%", "OOD %\n(99.5% interval)", *r_squared, "by the\nline, %",
                    "effective robustness\n[95% interval]"):  # fmt: skip
         table.add_column(column, justify="right", no_wrap=True)
     for name, comparison, row in rows:
@@ -107,6 +107,10 @@ def notes(comparisons: Iterable[Comparison]) -> list[str]:
     for comparison in comparisons:
         said = [*comparison.notes, *([comparison.problem] if comparison.problem else [])]
         lines += [f"{comparison.pair.ood}: {note}" for note in said]
+    totals = {name: pair for c in comparisons for name, pair in c.totals.items()}
+    if totals:
+        each = "; ".join(f"{name} {ours} and {theirs}" for name, (ours, theirs) in totals.items())
+        lines.append(f"images here and of the baselines (intervals count the former): {each}")
     return list(dict.fromkeys(lines))
 
 

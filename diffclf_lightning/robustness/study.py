@@ -1,6 +1,6 @@
 """Comparisons: models against the baselines' line on one pair of test sets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -82,6 +82,7 @@ class Comparison:
         bands: Bootstrap band of each line.
         rows: The models.
         notes: What a reader has to know.
+        totals: Numbers of images of the models and of the baselines, by set, where they differ.
         problem: Why there is no fit.
     """
 
@@ -95,6 +96,7 @@ class Comparison:
     bands: dict[str, Band]
     rows: Sequence[Row]
     notes: Sequence[str]
+    totals: Mapping[str, tuple[str, str]]
     problem: str = ""
 
 
@@ -137,11 +139,22 @@ def compare(
         notes += said
     seen = [(m.name, p) for m in models if (p := _point(m, pair)) is not None]
     rows = [_row(name, point, fit, lines, problem) for name, point in seen]
-    notes += _totals(points, [point for _, point in seen], pair)
+    totals = _totals(points, [point for _, point in seen], pair)
     if any(r.robustness and not 0 <= r.robustness.predicted <= 1 for r in rows):
         notes.append(f"the {settings.scale.name} scale predicts accuracies outside of 0 to 100 %")
     return Comparison(
-        pair, table.name, settings.scale, points, others, fit, lines, bands, rows, notes, problem
+        pair,
+        table.name,
+        settings.scale,
+        points,
+        others,
+        fit,
+        lines,
+        bands,
+        rows,
+        notes,
+        totals,
+        problem,
     )
 
 
@@ -212,17 +225,16 @@ def _spread(piece: Piece, scale: Scale) -> list[float]:
     return accuracies
 
 
-def _totals(baselines: Sequence[Point], models: Sequence[Point], pair: Pair) -> list[str]:
-    """Say where baselines and models were measured on different numbers of images."""
-    notes = []
+def _totals(
+    baselines: Sequence[Point], models: Sequence[Point], pair: Pair
+) -> dict[str, tuple[str, str]]:
+    """Numbers of images, here and of the baselines, of the sets where they differ."""
+    different = {}
     for name, axis in ((pair.id, "id"), (pair.ood, "ood")):
         known = [
-            {getattr(p, axis).total for p in points} - {None} for points in (baselines, models)
+            {getattr(p, axis).total for p in points} - {None} for points in (models, baselines)
         ]
         if all(known) and len(known[0] | known[1]) > 1:
-            ours, theirs = (", ".join(f"{n:,}" for n in sorted(totals)) for totals in known[::-1])
-            notes.append(
-                f"{name}: {ours} images here, {theirs} of the baselines; the interval counts "
-                "the former"
-            )
-    return notes
+            ours, theirs = (", ".join(f"{n:,}" for n in sorted(totals)) for totals in known)
+            different[name] = (ours, theirs)
+    return different

@@ -11,6 +11,7 @@ from diffclf_lightning import InputError
 from diffclf_lightning.baselines import TimmClassifier
 from diffclf_lightning.cli import main
 from diffclf_lightning.datamodules import Digits
+from diffclf_lightning.robustness import read_run
 
 SHORT = ["--data.test_sets=[digits,rotation_10]", "--data.num_test=100"]
 
@@ -29,6 +30,12 @@ def test_fit_and_test_on_digits(tmp_path, monkeypatch):
     assert summary["sets"]["digits"]["evaluations_per_image"] == 1
     assert summary["run"]["model"] == "resnet10t"
     assert (tmp_path / "r/robustness.csv").read_text().count("rotation_10") == 1
+    model = read_run(tmp_path / "r")
+    assert (model.name, model.family) == ("r", "resnet10t")
+    assert model.weights == summary["run"]["weights"]
+    assert {name: len(images) for name, images in model.images.items()} == {
+        "digits": 100, "rotation_10": 100,
+    }  # fmt: skip
 
 
 @pytest.fixture

@@ -162,7 +162,13 @@ def predictions(groups):
     classifier.num_labels = 5
     images = torch.arange(count, dtype=torch.uint8).reshape(-1, 1, 1, 1)
     task, _ = classifier.prepare(groups)
-    return classifier.classify(images, task).predictions, torch.tensor(case["targets"])
+    outcome = classifier.classify(images, task)
+    kept = [label for label in range(5) if torch.isfinite(outcome.scores[0, label])]
+    expected = (-outcome.scores[:, kept]).softmax(dim=1)
+    assert torch.allclose(outcome.probabilities[:, kept], expected)
+    assert outcome.probabilities.sum(dim=1) == pytest.approx(torch.ones(count))
+    assert outcome.counts[0].tolist() == [int(label in kept) for label in range(5)]
+    return outcome.predictions, torch.tensor(case["targets"])
 
 
 def test_class_subset():

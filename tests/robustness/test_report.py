@@ -233,6 +233,8 @@ def test_broken_lines_end_at_the_break():
     below, above = (line.get_xdata() for line in dashed)
     assert (below[-1], above[0]) == (pytest.approx(at), pytest.approx(at))
     assert "break" in legend(axis.figure)
+    (vertical,) = [line for line in axis.lines if line.get_label() == "break"]
+    assert vertical.get_xdata() == pytest.approx([at, at])
 
 
 def test_models_differ_in_colour_and_marker(comparisons):

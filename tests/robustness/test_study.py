@@ -20,6 +20,7 @@ from diffclf_lightning.robustness import (
     known_pairs,
     read_table,
 )
+from diffclf_lightning.robustness.report import notes
 
 PAIR = Pair("digits", "noise")
 
@@ -120,8 +121,11 @@ def test_unknown_numbers_of_images_leave_the_interval_unknown(table):
 
 
 def test_other_numbers_of_images_are_said(table):
-    notes = compare(PAIR, table, [model("it", 0.8, 0.9, total=200)]).notes
-    assert any(note.startswith("digits: 200 images here, 1,000 of the baselines") for note in notes)
+    comparison = compare(PAIR, table, [model("it", 0.8, 0.9, total=200)])
+    assert comparison.totals == {"digits": ("200", "1,000"), "noise": ("200", "1,000")}
+    said = "digits 200 and 1,000; noise 200 and 1,000"
+    assert any(said in note for note in notes([comparison, comparison]))
+    assert not compare(PAIR, table, [model("it", 0.8, 0.9)]).totals
 
 
 @pytest.mark.parametrize(
@@ -202,8 +206,8 @@ def test_pairs_that_are_none_are_named(text):
 
 def test_resamples_without_a_line_are_counted_in_a_note():
     table = Table("mine", [model("a", 0.5, 0.4), model("b", 0.6, 0.5), model("c", 0.7, 0.7)])
-    notes = compare(PAIR, table, []).notes
-    assert any("of 1000 resamples gave no line" in note for note in notes)
+    said = compare(PAIR, table, []).notes
+    assert any("of 1000 resamples gave no line" in note for note in said)
 
 
 def test_predictions_outside_of_0_to_100_are_said():
