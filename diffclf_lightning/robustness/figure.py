@@ -140,16 +140,18 @@ def _segment(
 
 def _model(axis: Axes, row: Row, scale: Scale, colour: str, marker: str) -> None:
     """A model; one at 0 or 1 of an unbounded scale stands at the edge, with its accuracy."""
-    places = []
-    for accuracy, limits in ((row.id, axis.get_xlim()), (row.ood, axis.get_ylim())):
-        at_edge = scale.unbounded and accuracy.is_extreme
-        places.append(limits[int(accuracy.value)] if at_edge else float(scale(accuracy.value)))
-        if at_edge:
-            label = f"{row.model}: {100 * accuracy.value:g} %"
-            axis.annotate(label, (0.5, 0.02), xycoords="axes fraction", ha="center", fontsize=7)
+    x, y = (
+        limits[int(accuracy.value)]
+        if scale.unbounded and accuracy.is_extreme
+        else float(scale(accuracy.value))
+        for accuracy, limits in ((row.id, axis.get_xlim()), (row.ood, axis.get_ylim()))
+    )
+    if scale.unbounded and (row.id.is_extreme or row.ood.is_extreme):
+        label = f"{row.model}: {100 * row.id.value:.3g}, {100 * row.ood.value:.3g} %"
+        axis.annotate(label, (x, y), (5, 5), textcoords="offset points", fontsize=7, zorder=6)
     _error_bars(axis, row.id, row.ood, scale, colour, 1.0)
     axis.plot(
-        *places, marker, color=colour, mec="black", mew=0.5, ms=10 if marker == "*" else 6, ls="",
+        x, y, marker, color=colour, mec="black", mew=0.5, ms=10 if marker == "*" else 6, ls="",
         label=row.model, zorder=5, clip_on=False,
     )  # fmt: skip
 

@@ -182,7 +182,7 @@ def test_a_model_at_100_percent_is_drawn_at_the_edge(comparisons):
     axis = draw([replace(comparisons[0], rows=[row])]).axes[0]
     (marker,) = [line for line in axis.lines if line.get_label() == "one"]
     assert marker.get_ydata()[0] == axis.get_ylim()[1]
-    assert "one: 100 %" in {text.get_text() for text in axis.texts}
+    assert "one: 96, 100 %" in {text.get_text() for text in axis.texts}
 
 
 def steep(values):
