@@ -152,7 +152,8 @@ class SetMetrics(nn.Module):
         skipped = int(self.skipped.compute())
         others: dict[str, Count] = {}
         if self.by_loss is not None:
-            correct = self.by_loss.compute().tolist()
+            # torchmetrics makes a number of a tensor of one.
+            correct = self.by_loss.compute().reshape(-1).tolist()
             others = {
                 name: Count(number, total)
                 for name, number in zip(self.by_loss.names, correct, strict=True)

@@ -78,6 +78,11 @@ def parser() -> argparse.ArgumentParser:
         "(relative robustness)",
     )
     add(
+        "--other-losses",
+        action="store_true",
+        help="show each run by its other losses too (`other_losses` of the model)",
+    )
+    add(
         "--allow-other-classes",
         action="store_true",
         help="allow pairs whose sets are of other classes",
@@ -111,7 +116,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         raise InputError(f"Expected --min-r2 from 0 to 1, but got {options.min_r2}.")
     if options.output is not None and options.output.is_file():
         raise InputError(f"Expected --output to be a folder, but got the file {options.output}.")
-    models = read_models(options.runs)
+    models = read_models(options.runs, other_losses=options.other_losses)
     reference = _named(models, options.reference)
     settings = Settings(
         get_scale(options.scale), POLICIES[options.extremes], min_r_squared=options.min_r2

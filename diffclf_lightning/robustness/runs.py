@@ -1,5 +1,6 @@
 """Finished runs as models to compare, or as baselines."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -45,6 +46,34 @@ def read_run(folder: str | Path) -> Model:
         candidates={s: as_candidates(r.get("candidate_labels")) for s, r in sets.items()},
         weights=summary["run"].get("weights"),
     )
+
+
+def by_other_losses(folder: str | Path) -> list[Model]:
+    """The model of a finished run as each of its other losses judges.
+
+    Args:
+        folder: The folder of its results.
+
+    Returns:
+        One model a loss, named after the folder and the loss; none where the run has one loss.
+
+    Raises:
+        InputError: If the folder holds no finished run.
+    """
+    model, sets = read_run(folder), RunFolder(folder).summary()["sets"]
+    losses = dict.fromkeys(loss for r in sets.values() for loss in r.get("other_losses", {}))
+    return [
+        replace(
+            model,
+            name=f"{model.name} ({loss})",
+            accuracies={
+                name: Accuracy.of(count["correct"], count["total"])
+                for name, r in sets.items()
+                if (count := r["other_losses"].get(loss))
+            },
+        )
+        for loss in losses
+    ]
 
 
 def as_candidates(labels: object) -> Candidates:

@@ -7,7 +7,7 @@ from pathlib import Path
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.robustness.models import Model, Table, check_same_images
 from diffclf_lightning.robustness.pairs import Pair, check_pair, known_pairs
-from diffclf_lightning.robustness.runs import read_run
+from diffclf_lightning.robustness.runs import by_other_losses, read_run
 from diffclf_lightning.robustness.study import Comparison, Settings, compare
 from diffclf_lightning.robustness.tables import read_table
 
@@ -16,12 +16,13 @@ RUNS = "runs"
 """Name of the table that finished runs make together."""
 
 
-def read_models(sources: Sequence[str]) -> list[Model]:
+def read_models(sources: Sequence[str], *, other_losses: bool = False) -> list[Model]:
     """Models to compare.
 
     Args:
         sources: Folders of finished runs, CSV files or names of shipped tables. Folders that hold
             comparisons alone are passed over.
+        other_losses: Whether a run is there once more for each of its other losses.
 
     Returns:
         The models.
@@ -33,7 +34,7 @@ def read_models(sources: Sequence[str]) -> list[Model]:
     for source in sources:
         folder = Path(source)
         if folder.is_dir() and not _is_comparison(folder):
-            models.append(read_run(folder))
+            models += [read_run(folder), *(by_other_losses(folder) if other_losses else ())]
         elif not folder.is_dir():
             models += read_table(source).models
     names = [model.name for model in models]

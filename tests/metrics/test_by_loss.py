@@ -49,3 +49,16 @@ def test_without_other_losses_there_is_nothing_by_loss(seed):
 
 def test_count_is_a_share():
     assert Count(3, 4).accuracy == 0.75
+
+
+def test_one_other_loss_is_enough(seed):
+    metrics, labels, other = (
+        SetMetrics(7, other_losses=["l1"]),
+        torch.arange(7),
+        torch.zeros(7).long(),
+    )
+    scores = torch.rand(7, 7)
+    metrics.update(
+        scores, scores.softmax(dim=1), labels, labels, torch.ones(7), 0.1, {"l1": other}
+    )  # fmt: skip
+    assert metrics.compute().other_losses == {"l1": Count(1, 7)}

@@ -38,7 +38,7 @@ def record(folder, noise, labels, keys=24, seed=0):
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         callbacks=[ResultsWriter(folder)],
     )  # fmt: skip
-    classifier = DiffusionClassifier(denoiser, Full(20))
+    classifier = DiffusionClassifier(denoiser, Full(20), other_losses=["l1"])
     trainer.test(classifier, loaders, verbose=False)
     return {name: (r.correct, r.total) for name, r in classifier.reports.items()}
 
@@ -96,6 +96,19 @@ def test_relative_robustness_to_a_reference(diffclf, runs):
     gain = 100 * (runs["own"]["hard"][0] - runs["a"]["hard"][0]) / 120
     assert "Relative robustness to a" in out
     assert f"hard {gain:+.1f}" in out
+
+
+def test_other_losses_of_a_run(diffclf, runs, tmp_path):
+    args = ["own", "--baselines", "a", "b", "c", "d", "--pairs", "easy:hard", "--output", "r"]
+    diffclf("robustness", *args, "--other-losses")
+    with (tmp_path / "r/robustness.csv").open() as file:
+        rows = {row["model"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["own", "own (l1)"]
+    summary = json.loads((tmp_path / "own/summary.json").read_text())["sets"]
+    for axis, name in (("id", "easy"), ("ood", "hard")):
+        correct = summary[name]["other_losses"]["l1"]["correct"]
+        assert int(rows["own (l1)"][f"{axis}_correct"]) == correct
+        assert int(rows["own"][f"{axis}_correct"]) == summary[name]["correct"]
 
 
 def test_comparisons_among_the_runs_are_passed_over(diffclf, runs, tmp_path):
