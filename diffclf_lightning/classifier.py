@@ -288,7 +288,8 @@ class DiffusionClassifier(ImageClassifier):
         self.check_labels(labels.tolist(), None, "train")
         x_0 = self.denoiser.encode(images)
         size, steps = len(x_0), self.denoiser.schedule.num_train_timesteps
-        order, offset = torch.randperm(size).to(x_0.device), torch.rand(size, device=x_0.device)
+        order = torch.randperm(size).to(x_0.device)
+        offset = torch.rand(size, device=x_0.device, dtype=torch.float32)
         place = (order + offset) / size
         timestep = (place * steps).long().clamp(max=steps - 1)
         noise = torch.randn_like(x_0)

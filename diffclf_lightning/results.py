@@ -47,6 +47,10 @@ SCHEMA = pa.schema(
 ERRORS = pa.field("errors", pa.list_(pa.list_(pa.float32())))
 """Optional column: error of each candidate at each trial, NaN where never evaluated."""
 
+CANDIDATES = "candidate_labels"
+MOST = 200
+"""Letters of a value in a message."""
+
 
 class RunFolder:
     """The folder of one run.
@@ -60,34 +64,50 @@ class RunFolder:
         self.images, self.parts = self.path / "images.parquet", self.path / "parts"
         self.summary_file, self.run_file = self.path / "summary.json", self.path / "run.json"
 
-    def check(self, description: Mapping[str, Any]) -> None:
+    def check(self, description: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
         """Say if the folder holds results of something else.
 
         Args:
             description: What decides the results.
+            candidates: Candidate labels of each set, none where it has all.
 
         Raises:
             InputError: If it does.
         """
-        if not self.run_file.exists():
+        before, now = self._described(), json.loads(json.dumps({**description}))
+        if not before:
             return
-        before, now = json.loads(self.run_file.read_text()), json.loads(json.dumps(description))
+        sets = before.pop(CANDIDATES, {})
+        for name, labels in json.loads(json.dumps({**candidates})).items():
+            if name in sets and sets[name] != labels:
+                before[f"candidates of {name!r}"] = sets[name]
+                now[f"candidates of {name!r}"] = labels
         for key in sorted(before.keys() | now.keys()):
             if before.get(key) != now.get(key):
                 raise InputError(
                     f"Expected the folder {str(self.path)!r} to be new or to hold results of "
-                    f"the same configuration, but its {key} was {before.get(key)!r} and is now "
-                    f"{now.get(key)!r}. Choose another `results.folder`."
+                    f"the same configuration, but its {key} was {_short(before.get(key))} and is "
+                    f"now {_short(now.get(key))}. Choose another `results.folder`."
                 )
 
-    def begin(self, description: Mapping[str, Any]) -> None:
+    def begin(self, description: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
         """Make the folder, or take up the run that it holds.
 
         Args:
             description: What decides the results.
+            candidates: Candidate labels of each set, none where it has all.
         """
+        sets = {**self._described().get(CANDIDATES, {}), **candidates}
         self.parts.mkdir(parents=True, exist_ok=True)
-        write_whole(self.run_file, json.dumps(description, indent=2) + "\n")
+        content = json.dumps({**description, CANDIDATES: sets}, indent=2)
+        write_whole(self.run_file, content + "\n")
+
+    def _described(self) -> dict[str, Any]:
+        """Content of ``run.json``; empty in a new folder."""
+        if not self.run_file.exists():
+            return {}
+        content: dict[str, Any] = json.loads(self.run_file.read_text())
+        return content
 
     def add(self, name: str, predictions: Predictions, *, errors: bool = False) -> None:
         """Write the rows of a batch.
@@ -127,14 +147,16 @@ class RunFolder:
         self,
         reports: Mapping[str, Report],
         description: Mapping[str, Any],
-        candidates: Mapping[str, Any] | None = None,
+        candidates: Mapping[str, Any],
     ) -> None:
         """Gather the parts into one file and write the summary.
+
+        Sets of an earlier run in the same folder stay in the summary.
 
         Args:
             reports: Report of each set.
             description: What decides the results.
-            candidates: Candidate labels of each set that has not all.
+            candidates: Candidate labels of each set, none where it has all.
         """
         rows = self.rows()
         if rows is not None:
@@ -150,11 +172,12 @@ class RunFolder:
             name: {
                 **_measured(report),
                 "other_losses": {k: _measured(count) for k, count in report.other_losses.items()},
-                "candidate_labels": (candidates or {}).get(name),
+                CANDIDATES: candidates.get(name),
             }
             for name, report in reports.items()
         }
-        summary = {"run": dict(description), "sets": sets}
+        earlier = self.summary()["sets"] if self.summary_file.is_file() else {}
+        summary = {"run": dict(description), "sets": {**earlier, **sets}}
         write_whole(self.summary_file, json.dumps(summary, indent=2) + "\n")
 
     def summary(self) -> dict[str, Any]:
@@ -192,6 +215,11 @@ def write_whole(file: Path, text: str) -> None:
     partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
     partial.write_text(text)
     partial.replace(file)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MOST else f"{text[:MOST]}..."
 
 
 def _measured(count: Count) -> dict[str, Any]:

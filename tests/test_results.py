@@ -1,5 +1,6 @@
 """Continued runs: only with the same data and configuration, and never an image twice."""
 
+import json
 import shutil
 
 import pyarrow.parquet as pq
@@ -105,3 +106,40 @@ def test_images_in_an_unknown_order_are_evaluated_again(denoiser, data, tmp_path
     for _ in range(2):
         report = run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path, shuffle=True)
         assert report.total == len(rows(tmp_path)) == 12
+
+
+def named(data, **sets):
+    """Loaders of the same images under other names, restricted to some labels."""
+    loaders = {}
+    for name, labels in sets.items():
+        images, own = data.tensors
+        part = own < (3 if labels is None else len(labels))
+        loaders[name] = TensorDataset(images[part], own[part])
+        loaders[name].candidate_labels = labels
+    return {name: DataLoader(part, batch_size=5) for name, part in loaders.items()}
+
+
+def run_loaders(denoiser, loaders, folder):
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False,
+        callbacks=[ResultsWriter(folder)],
+    )  # fmt: skip
+    classifier = DiffusionClassifier(denoiser, Full(3))
+    trainer.test(classifier, loaders, verbose=False)
+    return json.loads((folder / "summary.json").read_text())["sets"]
+
+
+def test_answers_among_other_candidates_are_refused(denoiser, data, tmp_path):
+    run_loaders(denoiser, named(data, a=None), tmp_path)
+    with pytest.raises(InputError, match=r"candidates of 'a' was None and is now \[0, 1\]"):
+        run_loaders(denoiser, named(data, a=[0, 1]), tmp_path)
+
+
+def test_sets_of_an_earlier_run_stay_in_the_summary(denoiser, data, tmp_path):
+    first = run_loaders(denoiser, named(data, a=None), tmp_path)
+    both = run_loaders(denoiser, named(data, b=[0, 1]), tmp_path)
+    assert list(both) == ["a", "b"]
+    assert both["a"] == first["a"]
+    assert both["b"]["candidate_labels"] == [0, 1]
+    with pytest.raises(InputError, match="candidates of 'a'"):
+        run_loaders(denoiser, named(data, a=[0, 1]), tmp_path)

@@ -71,10 +71,11 @@ class ResultsWriter(Callback):
             **classifier.describe(),
             "precision": str(trainer.precision),
         }
-        run.check(self._description)
+        candidates = _candidates(classifier)
+        run.check(self._description, candidates)
         trainer.strategy.barrier()
         if trainer.is_global_zero:
-            run.begin(self._description)
+            run.begin(self._description, candidates)
             if self.config is not None:
                 write_whole(run.path / "config.yaml", self.config)
         trainer.strategy.barrier()
@@ -94,7 +95,7 @@ class ResultsWriter(Callback):
         trainer.strategy.barrier()
         if trainer.is_global_zero:
             classifier = _classifier(pl_module)
-            candidates = {s.name: s.candidate_labels for s in classifier.sets}
+            candidates = _candidates(classifier)
             _opened(self.run).finish(classifier.reports, self._description, candidates)
         trainer.strategy.barrier()
 
@@ -118,6 +119,10 @@ def _opened(run: RunFolder | None) -> RunFolder:
     if run is None:
         raise RuntimeError("ResultsWriter was not set up: run it through Trainer.test or predict.")
     return run
+
+
+def _candidates(classifier: ImageClassifier) -> dict[str, Any]:
+    return {current.name: current.candidate_labels for current in classifier.sets}
 
 
 def _classifier(module: LightningModule) -> ImageClassifier:

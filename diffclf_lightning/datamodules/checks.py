@@ -1,5 +1,6 @@
 """What is checked of a set before the first of its images is evaluated."""
 
+from collections import Counter
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_warn
@@ -28,6 +29,14 @@ def checked(images: ImageSet, name: str, root: Path, on_corrupt: OnCorrupt) -> I
         raise InputError(
             f"Expected images of {name!r} below `root`={str(root)!r}, but got none. "
             "Check that the folder is the right one and is not empty."
+        )
+    keys = images.keys or []
+    if len(set(keys)) < len(keys):
+        repeated = next(key for key, count in Counter(keys).items() if count > 1)
+        raise InputError(
+            f"Expected images of {name!r} of different names, but got {repeated} "
+            f"{Counter(keys)[repeated]} times below `root`={str(root)!r}. Each image has to be "
+            "there once, under its published name."
         )
     files = images.files if isinstance(images, FileImages) else []
     missing = missing_files(files)

@@ -68,6 +68,11 @@ class ImageNetShifts(ImageDataModule):
         self.root = Path(root).expanduser()
         self.imagenet = ImageNet(self.root, subset=subset, seed=seed)
         self.objectnet = ObjectNet(self.root)
+        if isinstance(test_sets, str):
+            raise InputError(
+                f"Expected argument `test_sets` to be a list, but got {test_sets!r}. Put it in "
+                "brackets."
+            )
         known = list(self._steps())
         names = known if list(test_sets) == ["all"] else list(test_sets)
         wrong = [

@@ -26,6 +26,11 @@ FAMILIES: dict[tuple[str, str], Any] = {
 }
 """Family by the name and the class of the network."""
 
+RENAMED: dict[tuple[Any, Any], str] = {
+    ("DiTPipeline", "Transformer2DModel"): "DiTTransformer2DModel"
+}
+"""Class of a network today, by pipeline and by the class that older pipelines name."""
+
 
 class AutoDenoiser:
     """Loads a denoiser of whatever family a pipeline belongs to."""
@@ -88,7 +93,8 @@ class AutoDenoiser:
 
 def _family(path: str, index: Mapping[str, Any]) -> Any:
     for (component, class_name), family in FAMILIES.items():
-        if (index.get(component) or (None, None))[1] == class_name:
+        named = (index.get(component) or (None, None))[1]
+        if RENAMED.get((index.get("_class_name"), named), named) == class_name:
             return family
     networks = [f"{component} {name}" for component, name in FAMILIES]
     raise _unusable(

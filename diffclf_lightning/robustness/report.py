@@ -99,8 +99,8 @@ def notes(comparisons: Iterable[Comparison]) -> list[str]:
         lines.append(f"{OUTSIDE}: outside of the baselines, the line is extrapolated")
     if any(c.fit is not None and len(c.lines) < len(c.fit.pieces) for c in comparisons):
         lines.append(
-            f"{NO_LINE} ({UNFIT}): the fit explains too little of the baselines' variance (R²) to "
-            "predict from it; --min-r2 sets how much is enough"
+            f"{NO_LINE}, or {UNFIT} at an R²: the fit explains too little of the baselines' "
+            "variance to predict from it; --min-r2 sets how much is enough"
         )
     reasons = [row for row in rows if row.problem and not row.problem.startswith(NO_LINE)]
     lines += [f"{row.model}: {row.problem}" for row in reasons]
@@ -126,8 +126,8 @@ def points(robustness: Robustness) -> str:
     value, interval = f"{_zero_free(100 * robustness.effective):+.1f}", robustness.interval
     if interval is None:
         return f"{value} [unknown]"
-    low, high = _zero_free(100 * interval.lower), _zero_free(100 * interval.upper)
-    return f"{value} [{low:+.1f}, {high:+.1f}]"
+    # A bound of -0.0 is below zero: its sign says whether the interval holds zero.
+    return f"{value} [{100 * interval.lower:+.1f}, {100 * interval.upper:+.1f}]"
 
 
 def _table(title: str) -> Table:

@@ -104,3 +104,12 @@ def test_meta_that_is_no_mat_file_is_an_error(tmp_path, seed):
     (tmp_path / DEVKIT / "meta.mat").write_text("not found " * 100)
     with pytest.raises(InputError, match=r"meta\.mat"):
         ImageNet(tmp_path).setup()
+
+
+def test_an_image_that_is_there_twice_is_refused(tmp_path, seed):
+    tiny = tiny_imagenet.imagenet_folders(tmp_path, random.Random(seed))
+    key, (label, _) = next(iter(tiny.truth.items()))
+    other = ImageNet.synsets[(label + 1) % 1000]
+    tiny_files.save(tmp_path / "val" / other / key, random.Random(seed))
+    with warnings.catch_warnings(action="ignore"), pytest.raises(InputError, match=f"{key} 2 times"):
+        ImageNet(tmp_path, subset=None).setup()

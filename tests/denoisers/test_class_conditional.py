@@ -3,6 +3,7 @@
 import pytest
 import tiny
 import torch
+from diffusers import DiTPipeline
 
 from diffclf_lightning import AutoDenoiser, InputError
 from diffclf_lightning.denoisers import ADMCrop, CenterCrop, DiTDenoiser, UNetDenoiser
@@ -88,9 +89,7 @@ def test_saved_folder_loads_as_the_same_model(denoiser, tmp_path, seed):
 
 
 def test_pipeline_saved_by_diffusers_loads(tmp_path):
-    """The folder that diffusers itself writes, as it lies on the hub."""
-    from diffusers import DiTPipeline
-
+    """The folder that diffusers itself writes."""
     model = tiny.dit_with_vae()
     names = {i: f"thing {i}" for i in range(5)}
     DiTPipeline(model.model, model.vae, model.schedule.scheduler, names).save_pretrained(tmp_path)
@@ -99,6 +98,24 @@ def test_pipeline_saved_by_diffusers_loads(tmp_path):
     assert loaded.vae is not None
     assert loaded.model.dtype == torch.bfloat16
     assert loaded.schedule._alphas_cumprod.dtype == torch.float32
+
+
+@pytest.mark.parametrize("files", [["transformer/config.json"], ["model_index.json"], "both"])
+def test_pipelines_of_the_time_of_the_first_weights_load(tmp_path, files, seed):
+    """diffusers called the network Transformer2DModel when DiT-XL/2 was published."""
+    model = tiny.dit_with_vae()
+    pipeline = DiTPipeline(model.model, model.vae, model.schedule.scheduler, {0: "thing"})
+    pipeline.save_pretrained(tmp_path)
+    for name in ["transformer/config.json", "model_index.json"] if files == "both" else files:
+        file = tmp_path / name
+        old = file.read_text().replace("DiTTransformer2DModel", "Transformer2DModel")
+        assert "Transformer2DModel" in old
+        file.write_text(old)
+    loaded = AutoDenoiser.from_pretrained(str(tmp_path))
+    assert isinstance(loaded, DiTDenoiser)
+    x_t, t, c = torch.randn(2, 4, 8, 8), torch.tensor([3, 700]), torch.tensor([0, 4])
+    with torch.no_grad():
+        assert torch.equal(loaded(x_t, t, c), model(x_t, t, c))
 
 
 def test_labels_are_not_dropped_inside_the_network(seed):
