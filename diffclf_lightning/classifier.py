@@ -29,7 +29,7 @@ from diffclf_lightning.evaluation import (
     find_evaluations_per_batch,
     get_losses,
 )
-from diffclf_lightning.image_classifier import SKIPPED, ImageClassifier, image_and_label
+from diffclf_lightning.image_classifier import ImageClassifier, image_and_label
 from diffclf_lightning.metrics import fit_temperature
 from diffclf_lightning.optimization import make_optimizers
 from diffclf_lightning.predictions import Outcome
@@ -283,9 +283,7 @@ class DiffusionClassifier(ImageClassifier):
 
         Timesteps are stratified over the batch, and a share of the labels is dropped.
         """
-        images, labels = image_and_label(batch)
-        images, labels = images[labels != SKIPPED], labels[labels != SKIPPED]
-        self.check_labels(labels.tolist(), None, "train")
+        images, labels = self.readable(batch, "train")
         x_0 = self.denoiser.encode(images)
         size, steps = len(x_0), self.denoiser.schedule.num_train_timesteps
         order = torch.randperm(size).to(x_0.device)

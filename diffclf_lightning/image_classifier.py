@@ -259,6 +259,24 @@ class ImageClassifier(LightningModule):
                 return current.metrics.running_accuracy()
         return None
 
+    def readable(self, batch: Any, set_name: str) -> tuple[Tensor, Tensor]:
+        """Images and labels of a batch, less the images that could not be read.
+
+        Args:
+            batch: ``(image, label)`` as a loader gives it.
+            set_name: Name of the set.
+
+        Returns:
+            Images and labels.
+
+        Raises:
+            InputError: If the batch is something else, or a label has no candidate.
+        """
+        images, labels = image_and_label(batch)
+        images, labels = images[labels != SKIPPED], labels[labels != SKIPPED]
+        self.check_labels(labels.tolist(), None, set_name)
+        return images, labels
+
     def check_labels(
         self, labels: Sequence[int], classes: Collection[int] | None, set_name: str
     ) -> None:

@@ -5,6 +5,9 @@ from torch import Tensor
 
 from diffclf_lightning.errors import InputError
 
+MODES = {1: "L", 3: "RGB"}
+"""Mode of a PIL image by its number of channels."""
+
 
 def unit_range(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
     """Images as float32 in [0, 1].

@@ -176,7 +176,10 @@ class RunFolder:
             }
             for name, report in reports.items()
         }
-        earlier = self.summary()["sets"] if self.summary_file.is_file() else {}
+        try:
+            earlier = self.summary()["sets"]
+        except InputError:  # there is none, or it is damaged: this run must not be lost for it
+            earlier = {}
         summary = {"run": dict(description), "sets": {**earlier, **sets}}
         write_whole(self.summary_file, json.dumps(summary, indent=2) + "\n")
 

@@ -143,3 +143,10 @@ def test_sets_of_an_earlier_run_stay_in_the_summary(denoiser, data, tmp_path):
     assert both["b"]["candidate_labels"] == [0, 1]
     with pytest.raises(InputError, match="candidates of 'a'"):
         run_loaders(denoiser, named(data, a=[0, 1]), tmp_path)
+
+
+def test_a_damaged_summary_does_not_cost_a_run(denoiser, data, tmp_path):
+    first = run_loaders(denoiser, named(data, a=None), tmp_path)
+    (tmp_path / "summary.json").write_text("{")
+    again = run_loaders(denoiser, named(data, a=None), tmp_path)
+    assert again["a"]["correct"] == first["a"]["correct"]

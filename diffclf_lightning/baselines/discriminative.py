@@ -13,13 +13,11 @@ from torch import Tensor, nn
 
 from diffclf_lightning.candidates import merged_labels
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.image_classifier import SKIPPED, ImageClassifier, image_and_label
-from diffclf_lightning.images import unit_range
+from diffclf_lightning.image_classifier import ImageClassifier, image_and_label
+from diffclf_lightning.images import MODES, unit_range
 from diffclf_lightning.optimization import make_optimizers
 from diffclf_lightning.predictions import Outcome
 from diffclf_lightning.weights import checksum
-
-MODES = {1: "L", 3: "RGB"}
 
 
 @dataclass(frozen=True)
@@ -214,9 +212,7 @@ class DiscriminativeClassifier(ImageClassifier):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Cross-entropy."""
-        images, labels = image_and_label(batch)
-        images, labels = images[labels != SKIPPED], labels[labels != SKIPPED]
-        self.check_labels(labels.tolist(), None, "train")
+        images, labels = self.readable(batch, "train")
         loss = F.cross_entropy(self(images), labels, label_smoothing=self.label_smoothing)
         self.log("train/loss", loss, prog_bar=True)
         return loss

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-MODES = {1: "L", 3: "RGB"}
+from diffclf_lightning.images import MODES
 
 
 class CenterCrop:

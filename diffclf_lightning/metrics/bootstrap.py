@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics.curves import Curve
+from diffclf_lightning.metrics.intervals import CONFIDENCE
 from diffclf_lightning.metrics.scales import Scale
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)

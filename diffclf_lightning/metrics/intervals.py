@@ -9,6 +9,9 @@ from diffclf_lightning.errors import InputError
 ALPHA = 0.005
 """One minus the confidence: 99.5%, as in Taori et al. (2020)."""
 
+CONFIDENCE = 0.95
+"""Of effective robustness, and of the band of a line."""
+
 
 @dataclass(frozen=True)
 class Interval:

@@ -20,9 +20,7 @@ from torchmetrics import Metric
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics.accuracy import Accuracy
 from diffclf_lightning.metrics.fits import Fit
-from diffclf_lightning.metrics.intervals import Interval
-
-CONFIDENCE = 0.95
+from diffclf_lightning.metrics.intervals import CONFIDENCE, Interval
 
 
 @dataclass(frozen=True)

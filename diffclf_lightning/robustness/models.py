@@ -1,5 +1,6 @@
 """Models with their accuracies by test set, from finished runs or tables."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,3 +77,15 @@ def check_same_images(models: Iterable[Model], sets: Sequence[str]) -> None:
                     f"{model.name}, {common} of them in both. Run both on the same images (the "
                     "same `subset` and `seed` of the data)."
                 )
+
+
+def first_repeated(names: Iterable[str]) -> str | None:
+    """The first name that stands there more than once, if any.
+
+    Args:
+        names: The names.
+
+    Returns:
+        The name.
+    """
+    return next((name for name, count in Counter(names).items() if count > 1), None)

@@ -98,8 +98,8 @@ def known_pairs(sets: Iterable[str]) -> list[Pair]:
     return of_imagenet + [Pair(DIGITS, name) for name in others if DIGITS in names]
 
 
-def check_pair(pair: Pair, models: Iterable[Model]) -> None:
-    """Refuse a pair whose sets are not of the same task.
+def class_mismatch(pair: Pair, models: Iterable[Model]) -> str | None:
+    """In what the classes of a pair's sets differ, if they do.
 
     Accuracies among other classes cannot be compared: 200 classes are easier than 1000.
 
@@ -107,18 +107,28 @@ def check_pair(pair: Pair, models: Iterable[Model]) -> None:
         pair: The pair.
         models: Models whose candidates may tell.
 
-    Raises:
-        InputError: If the in-distribution set does not belong to the other.
+    Returns:
+        What differs.
     """
     for model in models:
         candidates: Mapping[str, object] = model.candidates
         if {pair.id, pair.ood} <= candidates.keys() and candidates[pair.id] != candidates[pair.ood]:
-            raise _other_classes(pair, f"{model.name} chose among other classes on either")
+            return f"{model.name} chose among other classes on either"
     if {pair.id, pair.ood} <= CLASSES.keys() and CLASSES[pair.id] != CLASSES[pair.ood]:
-        raise _other_classes(pair, f"{CLASSES[pair.id]} against {CLASSES[pair.ood]}")
+        return f"{CLASSES[pair.id]} against {CLASSES[pair.ood]}"
+    return None
 
 
-def _other_classes(pair: Pair, found: str) -> InputError:
+def other_classes_error(pair: Pair, found: str) -> InputError:
+    """The error for a pair whose sets are not of one task.
+
+    Args:
+        pair: The pair.
+        found: From :func:`class_mismatch`.
+
+    Returns:
+        The error, with the in-distribution set that belongs to the other.
+    """
     right = next((known.id for known in KNOWN_PAIRS if known.ood == pair.ood), pair.id)
     remedy = f"Pair {pair.ood} with {right}" if right != pair.id else "Pair sets of one task"
     return InputError(

@@ -79,7 +79,7 @@ def _models_table(title: str, first: str, rows: Sequence[tuple[str, Comparison, 
     for name, comparison, row in rows:
         accuracies = f"{100 * row.id.value:.1f}", _with_interval(row.ood)
         r_squared = [_r_squared_at(comparison, row)] if lines else []
-        _add_row(table, name, *accuracies, *r_squared, *_prediction(row))
+        _add_row(table, name, *accuracies, *r_squared, *_prediction(comparison, row))
     return table
 
 
@@ -102,8 +102,12 @@ def notes(comparisons: Iterable[Comparison]) -> list[str]:
             f"{NO_LINE}, or {UNFIT} at an R²: the fit explains too little of the baselines' "
             "variance to predict from it; --min-r2 sets how much is enough"
         )
-    reasons = [row for row in rows if row.problem and not row.problem.startswith(NO_LINE)]
-    lines += [f"{row.model}: {row.problem}" for row in reasons]
+    lines += [
+        f"{row.model}: {row.problem}"
+        for comparison in comparisons
+        for row in comparison.rows
+        if row.problem and comparison.fit is not None and not comparison.lacks_line(row)
+    ]
     for comparison in comparisons:
         said = [*comparison.notes, *([comparison.problem] if comparison.problem else [])]
         lines += [f"{comparison.pair.ood}: {note}" for note in said]
@@ -161,9 +165,9 @@ def _with_interval(accuracy: Accuracy) -> str:
     return f"{shown} ({100 * interval.lower:.1f}-{100 * interval.upper:.1f})"
 
 
-def _prediction(row: Row) -> tuple[str, str]:
+def _prediction(comparison: Comparison, row: Row) -> tuple[str, str]:
     if row.robustness is None:
-        return "-", NO_LINE if row.problem.startswith(NO_LINE) else "see below"
+        return "-", NO_LINE if comparison.lacks_line(row) else "see below"
     mark = OUTSIDE if row.robustness.extrapolates else ""
     return f"{mark}{100 * row.robustness.predicted:.1f}", points(row.robustness)
 

@@ -48,31 +48,30 @@ def read_run(folder: str | Path) -> Model:
     )
 
 
-def by_other_losses(folder: str | Path) -> list[Model]:
-    """The model of a finished run as each of its other losses judges.
+def read_run_by_loss(folder: str | Path) -> list[Model]:
+    """The model of a finished run, and the same as each of its other losses judges.
 
     Args:
         folder: The folder of its results.
 
     Returns:
-        One model a loss, named after the folder and the loss; none where the run has one loss.
+        The model, and one a further loss, named after the folder and the loss.
 
     Raises:
         InputError: If the folder holds no finished run.
     """
     model, sets = read_run(folder), RunFolder(folder).summary()["sets"]
-    losses = dict.fromkeys(loss for r in sets.values() for loss in r.get("other_losses", {}))
+    by_loss: dict[str, dict[str, Accuracy]] = {}
+    for name, report in sets.items():
+        for loss, count in report.get("other_losses", {}).items():
+            accuracy = Accuracy.of(count["correct"], count["total"])
+            by_loss.setdefault(loss, {})[name] = accuracy
     return [
-        replace(
-            model,
-            name=f"{model.name} ({loss})",
-            accuracies={
-                name: Accuracy.of(count["correct"], count["total"])
-                for name, r in sets.items()
-                if (count := r["other_losses"].get(loss))
-            },
-        )
-        for loss in losses
+        model,
+        *(
+            replace(model, name=f"{model.name} ({loss})", accuracies=accuracies)
+            for loss, accuracies in by_loss.items()
+        ),
     ]
 
 

@@ -5,9 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.robustness.models import Model, Table, check_same_images
-from diffclf_lightning.robustness.pairs import Pair, check_pair, known_pairs
-from diffclf_lightning.robustness.runs import by_other_losses, read_run
+from diffclf_lightning.robustness.models import Model, Table, check_same_images, first_repeated
+from diffclf_lightning.robustness.pairs import (
+    Pair,
+    class_mismatch,
+    known_pairs,
+    other_classes_error,
+)
+from diffclf_lightning.robustness.runs import read_run, read_run_by_loss
 from diffclf_lightning.robustness.study import Comparison, Settings, compare
 from diffclf_lightning.robustness.tables import read_table
 
@@ -34,11 +39,10 @@ def read_models(sources: Sequence[str], *, other_losses: bool = False) -> list[M
     for source in sources:
         folder = Path(source)
         if folder.is_dir() and not _is_comparison(folder):
-            models += [read_run(folder), *(by_other_losses(folder) if other_losses else ())]
+            models += read_run_by_loss(folder) if other_losses else [read_run(folder)]
         elif not folder.is_dir():
             models += read_table(source).models
-    names = [model.name for model in models]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = first_repeated(model.name for model in models)
     if twice is not None:
         raise InputError(
             f"Expected models of different names, but got {twice!r} twice. Rename a folder, or "
@@ -65,8 +69,7 @@ def read_baselines(sources: Sequence[str]) -> list[Table]:
     tables = [read_table(source) for source in sources if source not in folders]
     if folders:
         tables.append(Table(RUNS, _independent(read_models(folders))))
-    names = [table.name for table in tables]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = first_repeated(table.name for table in tables)
     if twice is not None:
         raise InputError(
             f"Expected tables of baselines of different names, but got {twice!r} twice. Rename a "
@@ -107,12 +110,14 @@ def compare_all(
             if not {pair.id, pair.ood} <= set(table.sets) or (models and not taking_part):
                 continue
             check_same_images([*taking_part, *of_runs], (pair.id, pair.ood))
-            if not other_classes:
-                check_pair(pair, [*taking_part, *of_runs])
+            mismatch = class_mismatch(pair, [*taking_part, *of_runs])
+            if mismatch is not None and not other_classes:
+                raise other_classes_error(pair, mismatch)
             comparison = compare(pair, table, taking_part, settings)
-            if other_classes:
-                comparison = _with_warning(comparison, taking_part)
-            comparisons.append(_with_own_baselines(comparison, table, taking_part))
+            notes = [*comparison.notes, *_own_baselines(table, taking_part)]
+            if mismatch is not None:
+                notes.append(f"of other classes, so not the accuracies of one task: {mismatch}")
+            comparisons.append(replace(comparison, notes=notes))
     if not comparisons:
         raise InputError(
             f"Expected models and baselines with both sets of a pair, but got none for "
@@ -123,16 +128,6 @@ def compare_all(
     if all(comparison.fit is None for comparison in comparisons):
         raise InputError(comparisons[0].problem)
     return comparisons
-
-
-def _with_warning(comparison: Comparison, models: Sequence[Model]) -> Comparison:
-    try:
-        check_pair(comparison.pair, models)
-    except InputError:
-        pair = comparison.pair
-        note = f"{pair.id} and {pair.ood} are of other classes: not the accuracies of one task"
-        return replace(comparison, notes=[*comparison.notes, note])
-    return comparison
 
 
 def _independent(models: list[Model]) -> list[Model]:
@@ -150,16 +145,11 @@ def _independent(models: list[Model]) -> list[Model]:
     return models
 
 
-def _with_own_baselines(
-    comparison: Comparison, table: Table, models: Sequence[Model]
-) -> Comparison:
-    """Say which of the models are themselves among the baselines."""
+def _own_baselines(table: Table, models: Sequence[Model]) -> list[str]:
+    """A note on the models that are themselves among the baselines."""
     weights = {model.weights for model in table.models if model.standard} - {None}
     own = [model.name for model in models if model.weights in weights or model in table.models]
-    if not own:
-        return comparison
-    note = f"among the baselines of its own line: {', '.join(own)}"
-    return replace(comparison, notes=[*comparison.notes, note])
+    return [f"among the baselines of its own line: {', '.join(own)}"] if own else []
 
 
 def _is_comparison(folder: Path) -> bool:

@@ -99,6 +99,10 @@ class Comparison:
     totals: Mapping[str, tuple[str, str]]
     problem: str = ""
 
+    def lacks_line(self, row: Row) -> bool:
+        """Whether there is a fit at a model, but one that explains too little."""
+        return self.fit is not None and not _is_line(self.fit, self.lines, row.id.value)
+
 
 def compare(
     pair: Pair, table: Table, models: Sequence[Model], settings: Settings | None = None
@@ -122,8 +126,6 @@ def compare(
     fit, problem = None, ""
     lines: list[str] = []
     bands: dict[str, Band] = {}
-    if settings.scale.unbounded:
-        others = [point for point in others if not point.is_extreme]
     try:
         if settings.scale.unbounded:
             points, said = settings.extremes(points)
@@ -143,18 +145,18 @@ def compare(
     if any(r.robustness and not 0 <= r.robustness.predicted <= 1 for r in rows):
         notes.append(f"the {settings.scale.name} scale predicts accuracies outside of 0 to 100 %")
     return Comparison(
-        pair,
-        table.name,
-        settings.scale,
-        points,
-        others,
-        fit,
-        lines,
-        bands,
-        rows,
-        notes,
-        totals,
-        problem,
+        pair=pair,
+        source=table.name,
+        scale=settings.scale,
+        baselines=points,
+        others=others,
+        fit=fit,
+        lines=lines,
+        bands=bands,
+        rows=rows,
+        notes=notes,
+        totals=totals,
+        problem=problem,
     )
 
 
@@ -178,15 +180,19 @@ def _beside_the_break(points: list[Point], pair: Pair) -> tuple[list[Point], lis
 def _row(name: str, point: Point, fit: Fit | None, lines: Sequence[str], problem: str) -> Row:
     if fit is None:
         return Row(name, point.id, point.ood, None, problem)
-    piece = fit.piece(point.id.value)
-    if not any(fit.pieces[line] is piece for line in lines):
-        return Row(name, point.id, point.ood, None, f"no line: R² {piece.r_squared:.2f}")
+    if not _is_line(fit, lines, point.id.value):
+        r_squared = fit.piece(point.id.value).r_squared
+        return Row(name, point.id, point.ood, None, f"no line: R² {r_squared:.2f}")
     try:
         robustness = effective_robustness(fit, point.id, point.ood)
     except InputError:
         reason = f"{point.id.value:.0%} in distribution: infinite on the {fit.scale.name} scale"
         return Row(name, point.id, point.ood, None, reason)
     return Row(name, point.id, point.ood, robustness)
+
+
+def _is_line(fit: Fit, lines: Sequence[str], id: float) -> bool:
+    return any(fit.pieces[line] is fit.piece(id) for line in lines)
 
 
 def _bands(

@@ -7,14 +7,13 @@ all in percent or all as fractions, or with a percent sign. Lines that begin wit
 
 import csv
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics import Accuracy
-from diffclf_lightning.robustness.models import Model, Table
+from diffclf_lightning.robustness.models import Model, Table, first_repeated
 
 FOLDER = Path(__file__).parent / "data"
 OTHER_COLUMNS = ("model", "family", "standard")
@@ -58,7 +57,7 @@ def _rows(file: Path) -> list[Row]:
         ) from error
     reader = csv.DictReader(line for line in lines if line.strip() and line[0] != "#")
     header = [COUNTS.sub(r"\1", name.strip()) for name in reader.fieldnames or ()]
-    repeated = next((name for name in header if header.count(name) > 1), None)
+    repeated = first_repeated(header)
     if repeated is not None:
         raise _wrong(file, "each column once", f"{repeated!r} more than once")
     rows: list[Row] = []
@@ -71,10 +70,11 @@ def _rows(file: Path) -> list[Row]:
     if not rows or "model" not in rows[0]:
         found = f"columns {', '.join(rows[0])}" if rows else "no rows"
         raise _wrong(file, "a column 'model' and at least one row", found)
-    names = Counter(row["model"] for row in rows)
-    twice = next((name for name, count in names.items() if count > 1 or not name), None)
+    names = [row["model"] for row in rows]
+    twice = "" if "" in names else first_repeated(names)
     if twice is not None:
-        raise _wrong(file, "each model once, with a name", f"{twice!r} in {names[twice]} rows")
+        count = names.count(twice)
+        raise _wrong(file, "each model once, with a name", f"{twice!r} in {count} rows")
     return rows
 
 
