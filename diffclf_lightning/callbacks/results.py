@@ -65,7 +65,7 @@ class ResultsWriter(Callback):
         self._finish(trainer, pl_module)
 
     def _begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        run, classifier = _opened(self.run), _classifier(pl_module)
+        run, classifier = _opened(self.run), tested_classifier(self, pl_module)
         self._description = {
             "command": str(trainer.state.fn.value) if trainer.state.fn else "",
             **classifier.describe(),
@@ -94,7 +94,7 @@ class ResultsWriter(Callback):
     def _finish(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.strategy.barrier()
         if trainer.is_global_zero:
-            classifier = _classifier(pl_module)
+            classifier = tested_classifier(self, pl_module)
             candidates = _candidates(classifier)
             _opened(self.run).finish(classifier.reports, self._description, candidates)
         trainer.strategy.barrier()
@@ -125,9 +125,22 @@ def _candidates(classifier: ImageClassifier) -> dict[str, Any]:
     return {current.name: current.candidate_labels for current in classifier.sets}
 
 
-def _classifier(module: LightningModule) -> ImageClassifier:
+def tested_classifier(callback: Callback, module: LightningModule) -> ImageClassifier:
+    """The module of a run, which has to be a classifier of this package.
+
+    Args:
+        callback: The callback that needs it.
+        module: The module.
+
+    Returns:
+        The same module.
+
+    Raises:
+        TypeError: If it is another.
+    """
     if not isinstance(module, ImageClassifier):
         raise TypeError(
-            f"Expected ResultsWriter to run with an ImageClassifier, but got {type(module).__name__}."
+            f"Expected {type(callback).__name__} to run with an ImageClassifier, but got "
+            f"{type(module).__name__}."
         )
     return module

@@ -9,9 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from rich.console import Console
 
-from diffclf_lightning.callbacks.results import results_folder
+from diffclf_lightning.callbacks.results import results_folder, tested_classifier
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.image_classifier import ImageClassifier
 from diffclf_lightning.metrics import Accuracy, get_scale
 from diffclf_lightning.robustness import Comparison, Extremes, LeaveOut, Model, Pair, Settings
 from diffclf_lightning.robustness.output import by_source, show, write
@@ -66,7 +65,7 @@ class EffectiveRobustness(Callback):
             InputError: If a pair that was given is of other classes, or no table has its sets.
         """
         self.comparisons = []
-        names = {current.name for current in _classifier(pl_module).sets}
+        names = {current.name for current in tested_classifier(self, pl_module).sets}
         model = self._model(pl_module, dict.fromkeys(names, Accuracy(0.5)))
         try:
             compare_all([model], self.tables, self.pairs, replace(self.settings, repeats=1))
@@ -77,7 +76,7 @@ class EffectiveRobustness(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare and log."""
-        classifier = _classifier(pl_module)
+        classifier = tested_classifier(self, pl_module)
         classifier.report()
         reports = classifier.reports.items()
         model = self._model(classifier, {k: Accuracy.of(r.correct, r.total) for k, r in reports})
@@ -107,15 +106,6 @@ class EffectiveRobustness(Callback):
             write(Path(folder), by_source(self.comparisons))
 
     def _model(self, module: LightningModule, accuracies: Mapping[str, Accuracy]) -> Model:
-        sets = _classifier(module).sets
+        sets = tested_classifier(self, module).sets
         candidates = {s.name: as_candidates(s.candidate_labels) for s in sets}
         return Model(self.name, self.name, accuracies, candidates=candidates)
-
-
-def _classifier(module: LightningModule) -> ImageClassifier:
-    if not isinstance(module, ImageClassifier):
-        raise TypeError(
-            f"Expected EffectiveRobustness to run with an ImageClassifier, but got "
-            f"{type(module).__name__}."
-        )
-    return module
