@@ -7,6 +7,8 @@ ids of an ObjectNet class.
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from operator import index
+from typing import SupportsIndex
 
 from diffclf_lightning.errors import InputError
 
@@ -33,8 +35,15 @@ class Candidates:
     labels: Sequence[int]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "conditions", tuple(self.conditions))
-        object.__setattr__(self, "labels", tuple(self.labels))
+        conditions = [index(c) if isinstance(c, SupportsIndex) else c for c in self.conditions]
+        object.__setattr__(self, "conditions", tuple(conditions))
+        try:
+            object.__setattr__(self, "labels", tuple(index(label) for label in self.labels))
+        except TypeError as error:
+            raise InputError(
+                "Expected argument `labels` to hold whole numbers, but got "
+                f"{list(self.labels)[:5]}."
+            ) from error
         if not self.conditions or len(self.conditions) != len(self.labels):
             raise InputError(
                 "Expected at least one candidate, and as many `labels` as `conditions`, but got "
@@ -53,25 +62,14 @@ class Candidates:
 
     @classmethod
     def from_class_ids(cls, num_classes: int) -> "Candidates":
-        """One candidate a class: its id.
-
-        Args:
-            num_classes: Number of classes.
-
-        Returns:
-            The candidates.
-        """
+        """One candidate a class: its id."""
         return cls(range(num_classes), range(num_classes))
 
     def restrict(self, labels: Collection[int | Sequence[int]]) -> "Candidates":
-        """The candidates of some labels only.
+        """The candidates of some labels only, in the same order.
 
         Args:
-            labels: Labels that a test set covers; an entry that is a sequence merges its labels
-                into the first of them (the 1 to 3 ImageNet ids of an ObjectNet class).
-
-        Returns:
-            The remaining candidates, in the same order.
+            labels: Labels that a test set covers, as :func:`merged_labels` takes them.
 
         Raises:
             InputError: If a label has no candidate, or stands in two entries.
@@ -84,20 +82,20 @@ class Candidates:
                 f"there is none for {missing[:5]}{' and more' if len(missing) > 5 else ''}. The "
                 f"candidates cover labels {min(self.labels)} to {max(self.labels)}."
             )
-        kept = [i for i, label in enumerate(self.labels) if label in merged]
-        return Candidates(
-            [self.conditions[i] for i in kept], [merged[self.labels[i]] for i in kept]
-        )
+        pairs = zip(self.conditions, self.labels, strict=True)
+        kept = [(condition, merged[label]) for condition, label in pairs if label in merged]
+        return Candidates([condition for condition, _ in kept], [label for _, label in kept])
 
 
 def merged_labels(labels: Iterable[int | Sequence[int]]) -> dict[int, int]:
     """The label that each label of a restricted set counts as.
 
     Args:
-        labels: Labels; an entry that is a sequence merges its labels into the first of them.
+        labels: Labels; an entry that is a sequence merges its labels into the first of them (the
+            1 to 3 ImageNet ids of an ObjectNet class).
 
     Returns:
-        Label by label; itself where nothing is merged into it.
+        The label that each counts as, itself where it is not merged, by label.
 
     Raises:
         InputError: If a label stands in two entries.

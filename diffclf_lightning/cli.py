@@ -1,6 +1,6 @@
 """The command line: ``diffclf fit|validate|test|predict`` is LightningCLI with all its flags.
 
-``diffclf robustness`` stands beside it, for it runs no model.
+``diffclf calibrate``, ``score`` and ``robustness`` stand beside it, for they run no model.
 """
 
 import logging
@@ -13,6 +13,7 @@ from typing import Any
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from diffclf_lightning import calibrate, score
 from diffclf_lightning.callbacks import EvaluationProgress, ReportTable, ResultsWriter
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.robustness import command as robustness
@@ -20,8 +21,11 @@ from diffclf_lightning.robustness import command as robustness
 CONFIGS = Path(__file__).parent / "configs"
 DESCRIPTION = """\
 Turn a conditional diffusion model into an image classifier, and measure it. Beside the subcommands
-below, "diffclf robustness RUN..." compares finished runs with baselines.
+below, "diffclf robustness RUN..." compares finished runs with baselines, "diffclf calibrate RUN"
+fits the temperature of probabilities, and "diffclf score RUN" answers again by another score.
 """
+COMMANDS = {"calibrate": calibrate.main, "robustness": robustness.main, "score": score.main}
+"""Commands that run no model."""
 
 
 class DiffclfCLI(LightningCLI):
@@ -60,12 +64,27 @@ class DiffclfCLI(LightningCLI):
             parser.set_defaults({"verbose": False})
         return parser
 
+    def _parse_ckpt_path(self) -> None:
+        """Take weights alone from a checkpoint: Lightning's own would replace what was typed."""
+
     def after_instantiate_classes(self) -> None:
         """Tell the results which configuration they belong to."""
         writer = self._get(self.config_init, "results")
         writer.name = self.run_name
         parser = self._parser(self.subcommand)
-        writer.config = parser.dump(self._config())
+        config = self._config()
+        again = config.clone()
+        again.results.folder = None  # so that the file repeats the run, and does not continue it
+        writer.config = parser.dump(again)
+        if self.subcommand == "fit":  # so that load_from_checkpoint needs nothing else
+            self.model.save_hyperparameters(
+                {
+                    "_class_path": config.model.class_path,
+                    "_instantiator": "lightning.pytorch.cli.instantiate_module",
+                    **config.model.init_args.as_dict(),
+                },
+                logger=False,
+            )
 
     def _config(self) -> Any:
         return self.config.get(str(self.subcommand), self.config)
@@ -125,13 +144,13 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line.
 
     Args:
-        args: Arguments; those of the process when not given.
+        args: Arguments. Defaults to None: those of the process.
     """
     _quieten()
     given = sys.argv[1:] if args is None else list(args)
     try:
-        if given[:1] == ["robustness"]:
-            robustness.main(given[1:])
+        if given and given[0] in COMMANDS:
+            COMMANDS[given[0]](given[1:])
             return
         resolved, name = resolve_configs(given)
         if args is None:  # so that the processes which Lightning starts get the same

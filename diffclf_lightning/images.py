@@ -10,15 +10,12 @@ MODES = {1: "L", 3: "RGB"}
 
 
 def unit_range(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """Images as float32 in [0, 1].
+    """Images as float32 in [0, 1], of the same shape.
 
     Args:
         images: uint8 in [0, 255] or floating point in [0, 1], as torchvision gives them, of shape
             ``(images, *shape)``.
         shape: Channels, height and width of one image.
-
-    Returns:
-        Scaled images, of the same shape.
 
     Raises:
         InputError: If shape, type or range is another, or values are not finite.

@@ -4,7 +4,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from torch import nn
+from torch import Tensor, nn
+
+
+def no_loss(module: nn.Module) -> Tensor:
+    """The loss of a batch in which nothing could be read: zero, with a gradient of zero."""
+    return torch.stack([p.sum() for p in module.parameters() if p.requires_grad]).sum() * 0
 
 
 def make_optimizers(
@@ -17,8 +22,8 @@ def make_optimizers(
 
     Args:
         module: The module whose trainable parameters are optimised.
-        optimizer: Makes the optimizer; AdamW, and no scheduler, when not given.
-        lr_scheduler: Makes the scheduler, stepped every step; none when not given.
+        optimizer: Makes the optimizer. Defaults to None: AdamW, and no scheduler.
+        lr_scheduler: Makes the scheduler, stepped every step. Defaults to None: no scheduler.
         lr: Learning rate of that AdamW.
 
     Returns:

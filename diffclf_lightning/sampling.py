@@ -17,9 +17,6 @@ def named_loaders(loaders: Any, prefix: str) -> dict[str, Any]:
     Args:
         loaders: A loader, a sequence of loaders, or a mapping from names to loaders.
         prefix: Name of a loader that has none.
-
-    Returns:
-        The loaders by name.
     """
     if isinstance(loaders, Mapping):
         return dict(loaders)
@@ -32,11 +29,8 @@ def named_loaders(loaders: Any, prefix: str) -> dict[str, Any]:
 def sample_indices(loader: Any) -> list[int] | None:
     """Index in the data set of each image that this rank's loader gives, in order.
 
-    Args:
-        loader: The loader that Lightning has prepared.
-
     Returns:
-        Indices, -1 for an image that is a repeat; none where the order cannot be known (an
+        Indices, -1 for an image that is a repeat; None where the order cannot be known (an
         iterable data set, or a sampler that draws anew each time).
     """
     sampler = getattr(getattr(loader, "batch_sampler", None), "sampler", None)

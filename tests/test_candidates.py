@@ -1,6 +1,10 @@
-import pytest
+import json
 
-from diffclf_lightning import Candidates, InputError
+import numpy as np
+import pytest
+import torch
+
+from diffclf_lightning import Candidates, Classification, InputError
 
 
 def test_restriction_keeps_all_candidates_of_a_label():
@@ -29,3 +33,19 @@ def test_merged_labels_count_as_the_first_of_their_group():
 def test_a_label_in_two_groups_is_refused():
     with pytest.raises(InputError, match="2 in the groups of 1 and 3"):
         Candidates(range(4), range(4)).restrict([(1, 2), (3, 2)])
+
+
+def test_a_label_in_a_hole_of_the_candidates_is_refused():
+    task = Classification().bind(Candidates([3, 4], [0, 2]), 1.0, "accuracy")
+    task.check_labels([0, 2, 2], "mine")
+    with pytest.raises(InputError, match=r"'mine'.* got 1"):
+        task.check_labels([0, 1], "mine")
+    with pytest.raises(InputError, match=r"'mine'.* got 2"):
+        task.restrict([0]).check_labels([2], "mine")
+
+
+def test_numbers_of_numpy_and_torch_are_plain_numbers_and_others_are_refused():
+    candidates = Candidates(np.arange(2), torch.tensor([0, 1]))
+    assert json.dumps([candidates.conditions, candidates.labels]) == "[[0, 1], [0, 1]]"
+    with pytest.raises(InputError, match="`labels`"):
+        Candidates([0, 1], [0.0, 1.0])

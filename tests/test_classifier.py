@@ -1,13 +1,24 @@
 """The LightningModule through a real Trainer, on the closed-form denoiser."""
 
 import pytest
+import tiny
 import torch
 from lightning.pytorch import Trainer
+from running import run
 from torch.utils.data import DataLoader, TensorDataset
 
-from diffclf_lightning import Candidates, DiffusionClassifier, Full, InputError, Staged
+from diffclf_lightning import (
+    Candidates,
+    DiffusionClassifier,
+    ExponentialWeight,
+    Full,
+    InputError,
+    RelativeToReference,
+    Staged,
+    WeightedError,
+)
 from diffclf_lightning.denoisers import GaussianDenoiser
-from diffclf_lightning.evaluation import NestedGrid, Noise, TrialSource, evaluate, l2
+from diffclf_lightning.metrics import fit_temperature
 
 CLASSES = 6
 
@@ -34,11 +45,9 @@ def test_any_loader_of_image_and_label(denoiser, data):
     classifier = DiffusionClassifier(denoiser, Staged((2, 8), (3, 1)))
     (logged,) = trainer().test(classifier, DataLoader(data, batch_size=5), verbose=False)
     images, labels = data.tensors
-    x_0 = images * 2 - 1
-    source = TrialSource(NestedGrid(), Noise(0), (2, 8), 1000, (1, 4, 4))
     strategy = Staged((2, 8), (3, 1))
-    table = evaluate(denoiser, x_0, torch.arange(CLASSES), source(x_0), strategy, l2)
-    correct = int((table.predictions == labels).sum())
+    table = run(denoiser, images * 2 - 1, strategy)
+    correct = int((table["l2"].predictions == labels).sum())
     report = classifier.reports["test"]
     assert (report.correct, report.total) == (correct, 24)
     assert logged["test/accuracy"] == pytest.approx(correct / 24)
@@ -61,10 +70,10 @@ def test_restricted_set_chooses_among_its_labels_only(denoiser, data):
     part.candidate_labels = [0, 1]
     classifier = DiffusionClassifier(denoiser, Full(3))
     out = trainer().predict(classifier, DataLoader(part, batch_size=4))
-    scores = torch.cat([p.outcome.scores for p in out])
+    scores = torch.cat([p["scores"] for p in out])
     assert scores[:, :2].isfinite().all()
     assert scores[:, 2:].isinf().all()
-    assert torch.cat([p.outcome.evaluations for p in out]).unique().tolist() == [6]
+    assert torch.cat([p["evaluations"] for p in out]).unique().tolist() == [6]
 
 
 def test_classes_merged_by_a_set_count_as_one_label(denoiser, data):
@@ -79,7 +88,7 @@ def test_classes_merged_by_a_set_count_as_one_label(denoiser, data):
     (whole,) = trainer().predict(
         classifier, DataLoader(TensorDataset(images[chosen], labels[chosen]), batch_size=16)
     )
-    scores, means = out.outcome.scores, whole.outcome.table.means
+    scores, means = out["scores"], whole["scores"]
     assert torch.allclose(scores[:, 3], means[:, [1, 3]].amin(dim=1), atol=1e-6)
     assert torch.allclose(scores[:, [0, 2]], means[:, [0, 2]], atol=1e-6)
     assert scores[:, [1, 4, 5]].isinf().all()
@@ -88,15 +97,20 @@ def test_classes_merged_by_a_set_count_as_one_label(denoiser, data):
     assert classifier.reports["test"].correct == int(expected.sum())
 
 
-def test_several_candidates_of_a_label(denoiser, data):
+def test_a_label_is_as_good_as_its_best_candidate(denoiser, data):
     images, labels = data.tensors
     merged = DataLoader(TensorDataset(images, labels // 2), batch_size=24)
     candidates = Candidates(range(CLASSES), [c // 2 for c in range(CLASSES)])
     classifier = DiffusionClassifier(denoiser, Full(20), candidates=candidates)
+    (single,) = trainer().predict(
+        DiffusionClassifier(denoiser, Full(20)), DataLoader(data, batch_size=24)
+    )
+    best = single["scores"].reshape(24, CLASSES // 2, 2).amin(dim=2)
+    (out,) = trainer().predict(classifier, merged)
+    assert torch.allclose(out["scores"], best, atol=1e-6)
     trainer().test(classifier, merged, verbose=False)
-    single = DiffusionClassifier(denoiser, Full(20))
-    trainer().test(single, DataLoader(data, batch_size=24), verbose=False)
-    assert classifier.reports["test"].correct >= single.reports["test"].correct
+    expected = int((best.argmin(dim=1) == labels // 2).sum())
+    assert classifier.reports["test"].correct == expected
 
 
 def test_predict_takes_bare_images(denoiser, data):
@@ -104,21 +118,21 @@ def test_predict_takes_bare_images(denoiser, data):
     bare = DataLoader(data.tensors[0], batch_size=24)
     (alone,) = trainer().predict(classifier, bare)
     (pairs,) = trainer().predict(classifier, DataLoader(data, batch_size=24))
-    assert torch.equal(alone.outcome.predictions, pairs.outcome.predictions)
-    assert alone.labels is None
+    assert torch.equal(alone["prediction"], pairs["prediction"])
+    assert alone["label"] is None
+    assert alone.table is None
 
 
 def test_validation_logs_loss_accuracy_and_temperature(denoiser, data):
     classifier = DiffusionClassifier(denoiser, validation_strategy=Full(4))
     (logged,) = trainer().validate(classifier, DataLoader(data, batch_size=24), verbose=False)
-    x_0 = data.tensors[0] * 2 - 1
-    source = TrialSource(NestedGrid(), Noise(0), (4,), 1000, (1, 4, 4))
-    table = evaluate(denoiser, x_0, torch.arange(CLASSES), source(x_0), Full(4), l2)
-    true = table.means.gather(1, data.tensors[1][:, None]).mean().item()
-    assert logged["validation/loss"] == pytest.approx(true, rel=1e-5)
-    assert logged["validation/temperature"] > 0
-    accuracy = (table.predictions == data.tensors[1]).float().mean().item()
-    assert logged["validation/accuracy"] == pytest.approx(accuracy)
+    scored = run(denoiser, data.tensors[0] * 2 - 1, Full(4))["l2"]
+    true = scored.means.gather(1, data.tensors[1][:, None]).mean().item()
+    assert logged["val/loss"] == pytest.approx(true, rel=1e-5)
+    accuracy = (scored.predictions == data.tensors[1]).float().mean().item()
+    assert logged["val/accuracy"] == pytest.approx(accuracy)
+    expected = fit_temperature(scored.means, data.tensors[1])
+    assert logged["val/temperature"] == pytest.approx(expected, rel=1e-3)
 
 
 def test_temperature_without_an_error_is_not_taken_for_a_fit(denoiser):
@@ -133,9 +147,9 @@ def test_precision_leaves_schedule_noise_and_errors_in_float32(denoiser, data, p
     seen: list = []
 
     class Recording(GaussianDenoiser):
-        def predict(self, x_t, timestep, conditioning):
-            seen.append(x_t)
-            return super().predict(x_t, timestep, conditioning)
+        def predict(self, noised, conditioning):
+            seen.append(noised.x_t)
+            return super().predict(noised, conditioning)
 
     images, labels = data.tensors
     pixels = TensorDataset((images * 255).round().to(torch.uint8), labels)
@@ -144,87 +158,12 @@ def test_precision_leaves_schedule_noise_and_errors_in_float32(denoiser, data, p
         seen.clear()
         model = Recording(denoiser.means.detach().clone(), std=0.2)
         classifier = DiffusionClassifier(model, Full(8), evaluations_per_batch=64)
+        classifier.keep_errors = True
         (out,) = trainer(precision=used).predict(classifier, DataLoader(pixels, batch_size=24))
         inputs.append(torch.cat(seen))
     assert inputs[1].dtype == torch.float32
     assert torch.equal(*inputs)
-    assert out.outcome.scores.dtype == out.outcome.table.errors.dtype == torch.float32
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"strategy": Staged((1, 2), (7, 1))}, "`keep` to be at most 6"),
-        ({"temperature": 0.0}, "`temperature`"),
-        ({"evaluations_per_batch": 0}, "`evaluations_per_batch`"),
-        ({"label_dropout": 1.0}, "`label_dropout`"),
-        ({"loss": "l3"}, "`loss`"),
-        ({"template": "a {}"}, "`classnames` with a template"),
-        ({"template": "a photo", "classnames": ["x"]}, "`template` to have one place"),
-        ({"classnames": ["x"] * 5}, "5 names for 6 labels"),
-        ({"candidates": Candidates([0], [0]), "template": "a {}"}, "got both"),
-        ({"candidates": Candidates([0, 1], [0, 1])}, r"labels of set 'test'.*but got 2"),
-    ],
-)
-def test_bad_arguments_are_named_before_any_evaluation(denoiser, data, arguments, message):
-    evaluated = []
-    denoiser.predict = evaluated.append
-
-    def run():
-        classifier = DiffusionClassifier(denoiser, **{"strategy": Full(2), **arguments})
-        trainer().test(classifier, DataLoader(data, batch_size=24), verbose=False)
-
-    with pytest.raises(InputError, match=message):
-        run()
-    assert not evaluated
-
-
-@pytest.mark.parametrize(
-    ("dataset", "message"),
-    [
-        (TensorDataset(torch.rand(2, 1, 4, 4)), r"\(image, label\).*\['Tensor'\]"),
-        (TensorDataset(torch.rand(2, 1, 4, 4), torch.rand(2)), r"integer labels"),
-        (TensorDataset(torch.rand(2, 1, 5, 4), torch.zeros(2).long()), r"shape \(batch, 1, 4, 4\)"),
-        (TensorDataset(torch.rand(2, 1, 4, 4) - 3, torch.zeros(2).long()), r"in \[0, 1\]"),
-    ],
-)
-def test_bad_batches_are_named_before_any_evaluation(denoiser, dataset, message):
-    evaluated = []
-    denoiser.predict = evaluated.append
-    with pytest.raises(InputError, match=message):
-        trainer().test(DiffusionClassifier(denoiser), DataLoader(dataset, batch_size=2))
-    assert not evaluated
-
-
-def test_unreadable_images_are_left_out_and_counted(denoiser, data):
-    """A data set gives them the label -1; all others are classified as if these were not there."""
-    images, labels = data.tensors
-    marked = labels.clone()
-    marked[[3, 10, 11]] = -1
-    classifier = DiffusionClassifier(denoiser, Full(3))
-    dataset = TensorDataset(images, marked)
-    dataset.candidate_labels = None
-    loader = DataLoader(dataset, batch_size=5)
-    trainer().test(classifier, loader, verbose=False)
-    report = classifier.reports["test"]
-    assert (report.total, report.skipped) == (21, 3)
-    keys = [key for p in trainer().predict(classifier, loader) for key in p.keys]
-    assert keys == [str(i) for i in range(24) if i not in (3, 10, 11)]
-
-
-def test_predict_takes_images_with_anything_beside_them(denoiser, data):
-    pairs = [(image, f"file {i}") for i, image in enumerate(data.tensors[0])]
-    (out,) = trainer().predict(DiffusionClassifier(denoiser, Full(3)), DataLoader(pairs, 24))
-    assert len(out.outcome.predictions) == 24
-
-
-def test_foreign_attributes_of_a_data_set_are_left_alone(denoiser, data):
-    """Many data sets have `labels` or a method `keys` of another meaning."""
-    data.labels = ["some", "thing"]
-    data.keys = dict.keys
-    classifier = DiffusionClassifier(denoiser, Full(3))
-    trainer().test(classifier, DataLoader(data, batch_size=24), verbose=False)
-    assert classifier.reports["test"].total == 24
+    assert out["scores"].dtype == out.table.errors["l2"].dtype == torch.float32
 
 
 def test_validation_restricts_candidates_as_the_test_does(denoiser, data):
@@ -233,40 +172,54 @@ def test_validation_restricts_candidates_as_the_test_does(denoiser, data):
     part.candidate_labels = [0, 1]
     classifier = DiffusionClassifier(denoiser, Full(3), validation_strategy=Full(4))
     (logged,) = trainer().validate(classifier, DataLoader(part, batch_size=8), verbose=False)
-    assert logged["validation/evaluations_per_image"] == 2 * 4
-    assert logged["validation/temperature"] > 0
+    assert logged["val/evaluations_per_image"] == 2 * 4
 
 
 def test_strategy_of_the_test_does_not_stop_validation(denoiser, data):
     part = TensorDataset(*data.tensors)
     classifier = DiffusionClassifier(denoiser, Staged((1, 2), (7, 1)), validation_strategy=Full(2))
     (logged,) = trainer().validate(classifier, DataLoader(part, batch_size=24), verbose=False)
-    assert logged["validation/evaluations_per_image"] == 12
+    assert logged["val/evaluations_per_image"] == 12
 
 
-def test_one_label_is_refused(denoiser, data):
-    classifier = DiffusionClassifier(denoiser, candidates=Candidates([0], [0]))
-    with pytest.raises(InputError, match="at least two labels"):
-        trainer().test(classifier, DataLoader(data, batch_size=24))
+def test_a_score_decides_and_the_losses_answer_beside_it(denoiser, data):
+    score = WeightedError(ExponentialWeight(2.0), "l2_x_0")
+    classifier = DiffusionClassifier(denoiser, Full(5), loss="l1", score=score)
+    classifier.keep_errors = True
+    (out,) = trainer().predict(classifier, DataLoader(data, batch_size=24))
+    errors, times = out.table.dense("l2_x_0"), out.table.timesteps.time
+    expected = (errors * (-2 * times).exp()).mean(dim=-1)
+    assert torch.allclose(out["scores"], expected, atol=1e-5)
+    assert torch.equal(out["prediction"], expected.argmin(dim=1))
+    l1 = out.table.dense("l1").mean(dim=-1).argmin(dim=1)
+    assert torch.equal(out["other_predictions"]["l1"], l1)
 
 
-def test_unlabelled_images_marked_minus_one_are_predicted(denoiser, data):
-    """Only data sets of this package mean "unreadable" by it when nothing is to be counted."""
-    images, labels = data.tensors
-    loader = DataLoader(TensorDataset(images, labels * 0 - 1), batch_size=24)
-    (out,) = trainer().predict(DiffusionClassifier(denoiser, Full(3)), loader)
-    assert len(out.outcome.predictions) == 24
+def test_scores_relative_to_nothing_said_need_a_model_that_knows_it(denoiser, data):
+    relative = DiffusionClassifier(denoiser, Full(5), score=RelativeToReference())
+    (out,) = trainer().predict(relative, DataLoader(data, batch_size=24))
+    (plain,) = trainer().predict(
+        DiffusionClassifier(denoiser, Full(5)), DataLoader(data, batch_size=24)
+    )
+    assert torch.equal(out["prediction"], plain["prediction"])
+    assert out["evaluations"].unique().tolist() == [5 * (CLASSES + 1)]
+    apart = plain["scores"] - out["scores"]  # the same for all classes of an image
+    assert torch.allclose(apart, apart[:, :1].expand_as(apart), atol=1e-5)
+    unable = DiffusionClassifier(tiny.unet(), Full(2), score=RelativeToReference())
+    pixels = TensorDataset(torch.rand(2, 1, 8, 8), torch.zeros(2).long())
+    with pytest.raises(InputError, match="no class"):
+        trainer().test(unable, DataLoader(pixels, batch_size=2))
 
 
 def test_a_data_module_takes_each_models_own_transform():
     from diffclf_lightning.datamodules import Digits
 
     data, own = Digits(), torch.nn.Identity()
-    data.use_transform_of_model("first")
-    data.use_transform_of_model("second")
+    data.set_default_transform("first")
+    data.set_default_transform("second")
     assert data.transform == "second"
     data.transform = own
-    data.use_transform_of_model("third")
+    data.set_default_transform("third")
     assert data.transform is own
 
 

@@ -12,8 +12,10 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+from diffclf_lightning import AutoDenoiser, DenoiserTraining, DiffusionClassifier
 from diffclf_lightning.cli import CONFIGS, find_config, resolve_configs, shipped_configs
 from diffclf_lightning.denoisers.auto import ASSETS
+from diffclf_lightning.weights import checksum
 
 CHEAP = ["--model.strategy.trials=[1,3]", "--model.strategy.keep=[2,1]", "--data.num_test=20"]
 
@@ -49,7 +51,12 @@ def test_digits_end_to_end(tmp_path, diffclf):
     assert isinstance(summary["correct"], int)
     assert f"{summary['correct']}/20" in run.stdout
     assert all(r["evaluations"] == 14 == sum(r["counts"]) for r in rows)
-    assert torch.tensor(rows[0]["errors"]).shape == (10, 3)
+    ((loss, errors),) = rows[0]["errors"]
+    assert (loss, len(errors)) == ("l2", 14)
+    again = diffclf("score", folder, "--score=MeanError")
+    assert f"{summary['correct']}/20" in again.stdout
+    weighted = ["--score=WeightedError", "--score.weight=UniformWeight", "--score.loss=l2"]
+    assert f"{summary['correct']}/20" in diffclf("score", folder, *weighted).stdout
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["model"]["init_args"]["strategy"]["init_args"]["trials"] == [1, 3]
     assert (folder / "errors-digits.png").stat().st_size > 10_000
@@ -81,7 +88,7 @@ def test_validate_gives_a_temperature(tmp_path, diffclf):
         "--data.batch_size=40",
     ]
     run = diffclf("validate", "--config", "digits", *strategy)
-    assert "validation/temperature" in run.stdout
+    assert "val/temperature" in run.stdout
 
 
 def test_predict_stores_predictions(tmp_path, diffclf):
@@ -115,7 +122,7 @@ def test_an_interrupted_run_goes_on(tmp_path, diffclf):
     check_same(pq.read_table(file), whole)
     after = json.loads((tmp_path / "r" / "summary.json").read_text())["sets"]
     for key in ("correct", "total", "evaluations", "negative_log_likelihood", "top5_accuracy"):
-        assert after["digits"][key] == pytest.approx(summary["digits"][key])
+        assert after["digits"][key] == pytest.approx(summary["digits"][key], rel=1e-4)
 
 
 def test_a_folder_of_another_configuration_is_refused(tmp_path, diffclf):
@@ -123,7 +130,27 @@ def test_a_folder_of_another_configuration_is_refused(tmp_path, diffclf):
     other = diffclf(
         "test", "--config", "digits", *CHEAP, "--results.folder=r", "--model.loss=l1", code=2
     )
-    assert "its loss was 'l2' and is now 'l1'" in other.stderr
+    assert "its losses was ['l2'] and is now ['l1']" in other.stderr
+
+
+def test_a_checkpoint_of_training_gives_its_weights_and_nothing_else(tmp_path, diffclf):
+    """The strategy is the one that was typed; and the file alone makes the model again."""
+    short = ["--trainer.max_steps=4", "--trainer.limit_train_batches=4", "--data.repeats=1"]
+    short += ["--trainer.limit_val_batches=1", "--trainer.check_val_every_n_epoch=1"]
+    short += ["--trainer.enable_checkpointing=true", "--data.batch_size=16"]
+    diffclf("fit", "--config", "digits_train", *short)
+    (file,) = tmp_path.rglob("*.ckpt")
+    diffclf("test", "--config", "digits", *CHEAP, "--ckpt_path", file, "--results.folder=r")
+    run = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert (run["classifier"], run["strategy"]) == (
+        "DiffusionClassifier",
+        "Staged(trials=(1, 3), keep=(2, 1))",
+    )
+    assert run["weights"] != checksum(AutoDenoiser.from_pretrained("diffclf/digits-dit"))
+    for module in (DiffusionClassifier, DenoiserTraining):
+        alone = module.load_from_checkpoint(file)
+        assert isinstance(alone, module)
+        assert checksum(alone.denoiser) == run["weights"]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def run(folder, processes, images):
         [*RUN, *ddp, *arguments], check=True, capture_output=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=folder.parent,
     )  # fmt: skip
-    rows = pq.read_table(folder / "images.parquet").to_pylist()
+    rows = pq.read_table(folder / "images.parquet").sort_by("key").to_pylist()
     summary = json.loads((folder / "summary.json").read_text())["sets"]["digits"]
     return rows, summary
 

@@ -1,17 +1,35 @@
-"""Continued runs: only with the same data and configuration, and never an image twice."""
+"""Stored rows: continued runs, and never an image twice."""
 
 import json
+import math
 import shutil
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
-from diffclf_lightning import Candidates, DiffusionClassifier, Full, InputError
+from diffclf_lightning import (
+    Candidates,
+    Classification,
+    DiffusionClassifier,
+    ExponentialWeight,
+    Full,
+    InputError,
+    MeanError,
+    RelativeToReference,
+    Staged,
+    WeightedError,
+    calibrate,
+)
+from diffclf_lightning.answers import Answer, Predictions
 from diffclf_lightning.callbacks import ResultsWriter
 from diffclf_lightning.denoisers import GaussianDenoiser
+from diffclf_lightning.results import RunFolder
+from diffclf_lightning.results import folder as results_folder
+from diffclf_lightning.score import rescored
 
 
 @pytest.fixture
@@ -26,8 +44,8 @@ def data(denoiser):
     return TensorDataset(images, labels)
 
 
-def run(classifier, data, folder=None, **kwargs):
-    writer = [ResultsWriter(folder)] if folder else []
+def run(classifier, data, folder=None, errors=False, **kwargs):
+    writer = [ResultsWriter(folder, errors=errors)] if folder else []
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, callbacks=writer)
     trainer.test(classifier, DataLoader(data, batch_size=5, **kwargs), verbose=False)
     return classifier.reports["test"]
@@ -52,7 +70,7 @@ def test_other_data_in_the_same_folder_is_refused(denoiser, data, tmp_path):
     run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path)
     images, labels = data.tensors
     turned = TensorDataset(images.roll(1, 0), labels.roll(1, 0))
-    with pytest.raises(InputError, match="not that of the earlier run"):
+    with pytest.raises(InputError, match=r"`results\.folder`"):
         run(DiffusionClassifier(denoiser, Full(3)), turned, tmp_path)
     relabelled = TensorDataset(images, labels.roll(1, 0))
     with pytest.raises(InputError, match="another label"):
@@ -150,3 +168,159 @@ def test_a_damaged_summary_does_not_cost_a_run(denoiser, data, tmp_path):
     (tmp_path / "summary.json").write_text("{")
     again = run_loaders(denoiser, named(data, a=None), tmp_path)
     assert again["a"]["correct"] == first["a"]["correct"]
+
+
+def test_a_folder_of_the_old_layout_gets_one_clear_error(denoiser, data, tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"classifier": "DiffusionClassifier"}))
+    with pytest.raises(InputError, match=r"layout 1.*`results.folder`"):
+        run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path)
+    (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(InputError, match="layout 1"):
+        RunFolder(tmp_path).summary()
+
+
+def test_the_report_is_that_of_the_stored_rows(denoiser, data, tmp_path):
+    """Computed from the file by plain Python, whatever the run counted."""
+    images, labels = data.tensors
+    noisy = (images + 0.3 * torch.randn_like(images)).clamp(0, 1)
+    report = run(DiffusionClassifier(denoiser, Full(3)), TensorDataset(noisy, labels), tmp_path)
+    stored = rows(tmp_path)
+    assert len({(row["set"], row["key"]) for row in stored}) == len(stored) == report.total
+    right = [row["label"] == row["prediction"] for row in stored]
+    assert report.correct == sum(right)
+    assert [row["prediction"] for row in stored] == [
+        min(range(3), key=row["scores"].__getitem__) for row in stored
+    ]
+    likelihoods = [-math.log(row["probabilities"][row["label"]]) for row in stored]
+    mean = sum(likelihoods) / len(stored)
+    assert report.negative_log_likelihood == pytest.approx(mean, rel=1e-4)
+    assert report.evaluations == sum(row["evaluations"] for row in stored) == 12 * 9
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_stored_errors_answer_again_without_a_model(denoiser, data, tmp_path, relative):
+    """Every score of the stored errors is the one that a run of that score gives."""
+    images, labels = data.tensors
+    noisy = TensorDataset((images + 0.3 * torch.randn_like(images)).clamp(0, 1), labels)
+    scores = [MeanError("l1"), WeightedError(ExponentialWeight(3.0), "l2_x_0")]
+    scores += [RelativeToReference(score) for score in scores] if relative else []
+    kept = DiffusionClassifier(
+        denoiser,
+        Full(6),
+        other_losses=["l1", "l2_x_0"],
+        score=RelativeToReference() if relative else None,
+        temperature=5.0,
+    )
+    run(kept, noisy, tmp_path / "kept", errors=True)
+    for place, score in enumerate(scores):
+        again = rescored(RunFolder(tmp_path / "kept"), score, temperature=5.0)["test"]
+        direct = DiffusionClassifier(denoiser, Full(6), score=score, temperature=5.0)
+        whole = run(direct, noisy, tmp_path / str(place))
+        assert again.correct == whole.correct
+        nll = whole.negative_log_likelihood
+        assert again.negative_log_likelihood == pytest.approx(nll, rel=1e-4)
+    with pytest.raises(InputError, match="'huber'"):
+        rescored(RunFolder(tmp_path / "kept"), MeanError("huber"))
+    with pytest.raises(InputError, match="errors"):
+        rescored(RunFolder(tmp_path / "0"), MeanError())
+
+
+def test_stored_errors_take_memory_for_what_was_evaluated(denoiser, data, tmp_path):
+    run(DiffusionClassifier(denoiser, Staged((1, 4), (2, 1))), data, tmp_path, errors=True)
+    description = json.loads((tmp_path / "run.json").read_text())
+    assert len(description["trials"]["time"]) == len(description["trials"]["alpha"]) == 4
+    for row in rows(tmp_path):
+        assert sorted(row["trial_counts"]) == [1, 4, 4]
+        ((loss, errors),) = row["errors"]
+        assert (loss, len(errors)) == ("l2", sum(row["trial_counts"]))
+
+
+def test_reading_back_many_rows_of_many_labels_takes_little(tmp_path):
+    """As many rows of 1000 labels as 50,000 would take a fifth of a minute at most."""
+    folder = RunFolder(tmp_path)
+    folder.begin({}, {})
+    images, labels = 5_000, 1000
+    answer = Answer(
+        torch.arange(labels), {"l2": torch.rand(images, labels)}, torch.rand(images, labels),
+        torch.ones(images, labels), torch.full((images,), labels),
+    )  # fmt: skip
+    task = Classification().bind(Candidates.from_class_ids(labels), 1.0, "accuracy")
+    columns = task.columns(answer, {"label": torch.arange(images) % labels})
+    columns["evaluations"] = answer.evaluations
+    keys = [f"{i:05d}" for i in range(images)]
+    folder.add(0, Predictions("test", keys, keys, keys, 0.1, columns), task.schema)
+    before = pa.total_allocated_bytes()
+    stored = folder.completed(task.measured)["test"]
+    assert len(stored) == images
+    assert stored.place("00007") == 7
+    assert "scores" not in stored.rows.schema.names
+    assert pa.total_allocated_bytes() - before < 20_000 * images / 50
+
+
+def test_calibrate_fits_what_validate_logs_and_a_later_run_takes(denoiser, data, tmp_path, capsys):
+    images, labels = data.tensors
+    wrong = torch.where(torch.arange(12) % 4 == 0, (labels + 1) % 3, labels)
+    noisy = TensorDataset(images, wrong)
+    classifier = DiffusionClassifier(denoiser, validation_strategy=Full(4))
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False,
+        callbacks=[ResultsWriter(tmp_path / "val")],
+    )  # fmt: skip
+    (logged,) = trainer.validate(classifier, DataLoader(noisy, batch_size=5), verbose=False)
+    calibrate.main([str(tmp_path / "val")])
+    assert "Temperature" in capsys.readouterr().out
+    later = DiffusionClassifier(denoiser, calibration=tmp_path / "val")
+    assert later.temperature == pytest.approx(logged["val/temperature"], rel=1e-6)
+    scores = torch.tensor([row["scores"] for row in rows(tmp_path / "val")], dtype=torch.float64)
+    truth = torch.tensor([row["label"] for row in rows(tmp_path / "val")])
+
+    def nll(temperature):
+        return float(torch.nn.functional.cross_entropy(-temperature * scores, truth))
+
+    assert nll(later.temperature) <= min(nll(later.temperature * f) for f in (0.8, 1.25)) + 1e-9
+    with pytest.raises(InputError, match=r"`calibration` .*'l1'"):
+        DiffusionClassifier(denoiser, loss="l1", calibration=tmp_path / "val")
+    with pytest.raises(InputError, match="RUN"):
+        calibrate.main([str(tmp_path / "nothing")])
+
+
+def test_a_run_with_errors_is_not_continued_without(denoiser, data, tmp_path):
+    run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path, errors=True)
+    with pytest.raises(InputError, match="errors was True"):
+        run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path)
+
+
+def test_rows_are_gathered_a_bounded_number_at_once(denoiser, data, tmp_path, monkeypatch):
+    """The latest of each sample, whatever file it is in."""
+    monkeypatch.setattr(results_folder, "AT_ONCE", 2)
+    run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path, errors=True)
+    whole = {row["key"]: row for row in rows(tmp_path)}
+    assert max(len(part) for part in RunFolder(tmp_path).batches()) == 2
+    table = pq.read_table(tmp_path / "images.parquet")
+    (tmp_path / "parts").mkdir()
+    later = table.slice(0, 3)
+    place = later.schema.get_field_index("seconds")
+    later = later.set_column(place, "seconds", pa.array([7.0] * 3))
+    pq.write_table(later, tmp_path / "parts/000000-rank0.parquet")
+    run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path, errors=True)
+    again = {row["key"]: row for row in rows(tmp_path)}
+    assert again.keys() == whole.keys()
+    assert sum(row["seconds"] == 7.0 for row in again.values()) == 3
+    for key, row in again.items():
+        assert {**row, "seconds": 0} == {**whole[key], "seconds": 0}
+
+
+def test_a_temperature_belongs_to_its_score(denoiser, data, tmp_path):
+    kept = DiffusionClassifier(denoiser, Full(3), other_losses=["l1"], temperature=50.0)
+    run(kept, data, tmp_path, errors=True)
+    own, other = (
+        rescored(RunFolder(tmp_path), MeanError(loss))["test"].negative_log_likelihood
+        for loss in ("l2", "l1")
+    )
+    scores = torch.tensor([dict(row["other_scores"])["l1"] for row in rows(tmp_path)]).double()
+    truth = torch.tensor([row["label"] for row in rows(tmp_path)])
+    expected = torch.nn.functional.cross_entropy(-scores, truth).item()
+    assert other == pytest.approx(expected, rel=1e-5)
+    assert own < other
+    with pytest.raises(InputError, match="--temperature"):
+        rescored(RunFolder(tmp_path), MeanError("l2"), -5.0)

@@ -6,9 +6,16 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch.utils.data import DataLoader, TensorDataset
 
-from diffclf_lightning import AutoDenoiser, DiffusionClassifier, Full, InputError
+from diffclf_lightning import (
+    AutoDenoiser,
+    Candidates,
+    DenoiserTraining,
+    DiffusionClassifier,
+    Full,
+    InputError,
+)
 from diffclf_lightning.callbacks import ExportDenoiser
-from diffclf_lightning.denoisers import DiTDenoiser
+from diffclf_lightning.denoisers import DiTDenoiser, FlowMatching, GaussianDenoiser
 from diffclf_lightning.denoisers.scratch import dit
 
 
@@ -29,13 +36,13 @@ def data(seed):
 
 def test_new_transformer_starts_as_the_identity_and_predicts_zero(denoiser):
     x_t = torch.randn(2, 1, 4, 4)
-    assert denoiser(x_t, torch.tensor([3, 900]), torch.tensor([0, 3])).abs().max() == 0
+    told = {"class_labels": torch.tensor([0, 3])}
+    assert denoiser(x_t, torch.tensor([3, 900]), told).abs().max() == 0
 
 
 def run(denoiser, data, steps, callbacks=(), **kwargs):
-    classifier = DiffusionClassifier(
+    classifier = DenoiserTraining(
         denoiser,
-        Full(5),
         optimizer=lambda p: torch.optim.AdamW(p, lr=3e-3),
         validation_strategy=Full(3),
         **kwargs,
@@ -72,7 +79,7 @@ def test_dropped_labels_train_the_null_row(denoiser, data):
 
 
 def test_without_dropout_the_null_row_gets_no_gradient(denoiser, data):
-    classifier = DiffusionClassifier(denoiser, label_dropout=0.0)
+    classifier = DenoiserTraining(denoiser, label_dropout=0.0)
     Trainer(accelerator="cpu", max_steps=0, logger=False, enable_checkpointing=False).fit(
         classifier, data
     )
@@ -99,7 +106,7 @@ def test_averaged_weights_are_exported(denoiser, data, tmp_path):
 def test_labels_outside_the_candidates_are_named(denoiser, data):
     images, labels = data.dataset.tensors
     wrong = DataLoader(TensorDataset(images, labels + 1), batch_size=20)
-    classifier = DiffusionClassifier(denoiser, Full(5))
+    classifier = DenoiserTraining(denoiser)
     trainer = Trainer(accelerator="cpu", max_steps=1, logger=False, enable_checkpointing=False)
     with pytest.raises(InputError, match=r"set 'train'.*but got 3"):
         trainer.fit(classifier, wrong)
@@ -107,6 +114,80 @@ def test_labels_outside_the_candidates_are_named(denoiser, data):
 
 def test_unreadable_images_are_left_out(denoiser, data):
     images, labels = data.dataset.tensors
-    marked = DataLoader(TensorDataset(images, torch.where(labels == 1, -1, labels)), batch_size=20)
-    _, trainer = run(denoiser, marked, 2)
+    samples = [
+        {"image": image * (1 if label != 1 else torch.nan), "label": label, "readable": label != 1}
+        for image, label in zip(images, labels, strict=True)
+    ]
+    _, trainer = run(denoiser, DataLoader(samples, batch_size=20), 2)
     assert trainer.logged_metrics["train/loss"].isfinite()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_share_that_is_none_is_named(denoiser, share):
+    with pytest.raises(InputError, match="`label_dropout`"):
+        DenoiserTraining(denoiser, label_dropout=share)
+
+
+def test_a_checkpoint_of_training_is_one_of_the_classifier(denoiser, data, tmp_path):
+    """Loaded by either class, its answers are those of the trained model."""
+    trained, trainer = run(denoiser, data, 3)
+    file = tmp_path / "trained.ckpt"
+    trainer.save_checkpoint(file)
+    plain = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
+    (expected,) = Trainer(**plain).validate(trained, data, verbose=False)
+    for module in (DenoiserTraining, DiffusionClassifier):
+        fresh = DiTDenoiser(
+            dit(sample_size=4, in_channels=1, num_classes=3, num_layers=2),
+            trained.denoiser.schedule.scheduler,
+        )
+        loaded = module.load_from_checkpoint(
+            file, denoiser=fresh, validation_strategy=Full(3), weights_only=True
+        )
+        assert type(loaded) is module
+        (logged,) = Trainer(**plain).validate(loaded, data, verbose=False)
+        assert logged["val/loss"] == pytest.approx(expected["val/loss"], rel=1e-6)
+
+
+def test_loss_is_that_of_the_networks_own_target(data, seed):
+    """A flow network that says nothing has the variance of noise - x_0 as its loss."""
+    model = GaussianDenoiser(torch.zeros(3, 1, 4, 4), schedule=FlowMatching())
+    model.forward = lambda x_t, timestep, conditioning: 0 * x_t * parameter
+    parameter = torch.nn.Parameter(torch.ones(()))
+    model.register_parameter("parameter", parameter)
+    images, labels = (tensor.repeat_interleave(40, dim=0) for tensor in data.dataset.tensors)
+    many = DataLoader(TensorDataset(images, labels), batch_size=2400)
+    _, trainer = run(model, many, 1, label_dropout=0.0)
+    expected = 1 + (images * 2 - 1).square().mean().item()
+    assert trainer.logged_metrics["train/loss"].item() == pytest.approx(expected, rel=0.05)
+
+
+def test_a_batch_in_which_nothing_could_be_read_moves_nothing(denoiser, data):
+    images, labels = data.dataset.tensors
+    samples = [
+        {"image": image * torch.nan, "label": label, "readable": False}
+        for image, label in zip(images, labels, strict=True)
+    ]
+    before = [p.detach().clone() for p in denoiser.parameters()]
+    classifier = DenoiserTraining(denoiser, optimizer=lambda p: torch.optim.SGD(p, lr=1.0))
+    plain = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
+    Trainer(max_steps=2, **plain).fit(classifier, DataLoader(samples, batch_size=20))
+    for old, new in zip(before, denoiser.parameters(), strict=True):
+        assert torch.equal(old, new)
+
+
+def test_another_number_of_classes_may_be_trained_afterwards(denoiser, data):
+    """Labels are checked against the candidates of the run."""
+    classifier = DenoiserTraining(denoiser, candidates=Candidates([0, 1], [0, 1]))
+    images, labels = data.dataset.tensors
+    few = DataLoader(TensorDataset(images[labels < 2], labels[labels < 2]), batch_size=20)
+    plain = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
+    Trainer(max_steps=1, **plain).fit(classifier, few)
+    classifier.candidates = Candidates([0, 1, 2], [0, 1, 2])
+    Trainer(max_steps=1, **plain).fit(classifier, data)
+
+
+def test_a_model_without_nothing_said_is_named(data, seed):
+    model = GaussianDenoiser(torch.zeros(3, 1, 4, 4))
+    model.means.requires_grad_(True)
+    with pytest.raises(InputError, match="`label_dropout`"):
+        run(model, data, 1)

@@ -24,6 +24,13 @@ TABLE_6 = {
     "imagenet": (1000, [500, 50, 10, 1], [50, 100, 500, 1000], "l2", 100_000, "accuracy"),
     "objectnet": (113, [25, 10, 5, 1], [50, 100, 500, 1000], "l2", 13_400, "accuracy"),
 }
+TEMPLATES = {
+    "food101": "a photo of {}, a type of food.",
+    "cifar10": "a blurry photo of a {}.",
+    "aircraft": "a photo of a {}, a type of aircraft.",
+    "pets": "a photo of a {}, a type of pet.",
+    "flowers102": "a photo of a {}, a type of flower.",
+}
 WRITERS = {"imagenet": "imagenet_folders"}
 
 
@@ -38,6 +45,7 @@ def test_configuration_is_the_published_row(name):
     model, data = config["model"]["init_args"], config["data"]
     assert model["strategy"]["init_args"] == {"trials": trials, "keep": keep}
     assert model["loss"] == loss
+    assert model["template"] == TEMPLATES.get(name, "a photo of a {}.")
     assert Staged(trials, keep).evaluations(candidates) == evaluations
     module, _, class_name = data["class_path"].rpartition(".")
     data_module = getattr(import_module(module), class_name)
@@ -69,7 +77,9 @@ def test_row_runs_on_tiny_data_and_a_tiny_model(name, tmp_path, monkeypatch, cap
     assert report["metric"] == TABLE_6[name][-1]
     run = json.loads((tmp_path / "r/run.json").read_text())
     assert len(run["candidates"]) == candidates
-    assert all(prompt.startswith("a photo of ") for prompt in run["candidates"])
+    names = written.module("nowhere").classnames
+    template = TEMPLATES.get(name, "a photo of a {}.")
+    assert run["candidates"] == [template.format(classname) for classname in names]
     assert ("*" in capfd.readouterr().out) == (TABLE_6[name][-1] != "accuracy")
 
 

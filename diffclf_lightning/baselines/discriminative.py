@@ -1,7 +1,7 @@
 """DiscriminativeClassifier: a network that gives logits, measured as diffusion classifiers are."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,26 +11,13 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from diffclf_lightning.candidates import merged_labels
+from diffclf_lightning.answers import Answer
+from diffclf_lightning.candidates import Candidates
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.image_classifier import ImageClassifier, image_and_label
+from diffclf_lightning.image_classifier import ImageClassifier
 from diffclf_lightning.images import MODES, unit_range
-from diffclf_lightning.optimization import make_optimizers
-from diffclf_lightning.predictions import Outcome
+from diffclf_lightning.optimization import make_optimizers, no_loss
 from diffclf_lightning.weights import checksum
-
-
-@dataclass(frozen=True)
-class Classes:
-    """The classes among which a set chooses.
-
-    Args:
-        ids: Columns of the logits, shape ``(ids,)``.
-        labels: Label of each, shape ``(ids,)``.
-    """
-
-    ids: Tensor
-    labels: Tensor
 
 
 @dataclass(frozen=True)
@@ -74,8 +61,8 @@ class DiscriminativeClassifier(ImageClassifier):
         network: Takes normalised images, gives logits of shape ``(images, classes)``.
         preprocessing: The network's own.
         name: What the network is called in results.
-        optimizer: Makes the optimizer from the parameters; AdamW with learning rate 1e-3, and no
-            scheduler, when not given.
+        optimizer: Makes the optimizer from the parameters. Defaults to None: AdamW with learning
+            rate 1e-3, and no scheduler.
         lr_scheduler: Makes the learning-rate scheduler from the optimizer; stepped every step.
         label_smoothing: Share of the target that is spread over all classes in training.
 
@@ -107,13 +94,10 @@ class DiscriminativeClassifier(ImageClassifier):
         return self.preprocessing
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of images.
+        """Logits, shape ``(images, classes)``.
 
         Args:
             images: uint8 or floating point in [0, 1], shape ``(images, *shape)``.
-
-        Returns:
-            Logits, shape ``(images, classes)``.
         """
         pixels = unit_range(images, self.preprocessing.shape)
         # Not buffers, which half precisions would round.
@@ -129,8 +113,8 @@ class DiscriminativeClassifier(ImageClassifier):
     def setup(self, stage: str) -> None:
         """Count the classes, and give the data module the network's transform."""
         datamodule: Any = getattr(self.trainer, "datamodule", None)
-        if hasattr(datamodule, "use_transform_of_model"):
-            datamodule.use_transform_of_model(self.transform)
+        if hasattr(datamodule, "set_default_transform"):
+            datamodule.set_default_transform(self.transform)
         self.num_labels = self._count_classes()
         names = getattr(datamodule, "classnames", None)
         if names is not None and len(names) != self.num_labels:
@@ -158,36 +142,31 @@ class DiscriminativeClassifier(ImageClassifier):
         return int(count)
 
     def describe(self) -> dict[str, Any]:
-        """See :meth:`ImageClassifier.describe`."""
         return {
             "classifier": type(self).__name__,
             "model": self.name,
             "weights": checksum(self.network),
+            "task": type(self.task).__name__,
+            "candidates": list(range(self.num_labels)),
             "labels": list(range(self.num_labels)),
+            "scores": ["logit"],
+            "temperature": self.temperature,
             "sample_shape": list(self.preprocessing.shape),
             "mean": list(self.preprocessing.mean),
             "std": list(self.preprocessing.std),
             "resize": re.sub(r" at 0x\w+|\s+", " ", str(self.preprocessing.resize)),
         }
 
-    def prepare(self, classes: Sequence[int | Sequence[int]] | None) -> tuple[Classes, int]:
-        """See :meth:`ImageClassifier.prepare`."""
-        merged: Mapping[int, int] = merged_labels(range(self.num_labels))
-        if classes is not None:
-            merged = merged_labels(classes)
-        outside = [i for i in merged if not 0 <= i < self.num_labels]
-        if outside:
-            raise InputError(
-                f"Expected the labels of the set to be among the {self.num_labels} classes of "
-                f"{self.name}, but got {outside[0]}."
-            )
-        ids = torch.tensor(list(merged), device=self.device)
-        return Classes(ids, torch.tensor(list(merged.values()), device=self.device)), 1
+    @property
+    def all_candidates(self) -> Candidates:
+        return Candidates.from_class_ids(self.num_labels)
+
+    def prepare(self, candidates: Candidates) -> tuple[Candidates, int]:
+        return candidates, 1
 
     @torch.no_grad()
-    def classify(self, images: Tensor, task: Classes) -> Outcome:
-        """See :meth:`ImageClassifier.classify`."""
-        logits = self(images).float()[:, task.ids]
+    def answer(self, images: Tensor, prepared: Candidates, allowed: Tensor | None = None) -> Answer:
+        logits = self(images).float()[:, list(prepared.conditions)]
         if not logits.isfinite().all():
             row = int((~logits.isfinite()).any(dim=1).nonzero()[0])
             raise InputError(
@@ -195,41 +174,27 @@ class DiscriminativeClassifier(ImageClassifier):
                 "the batch. Check the weights and the precision (float16 overflows where bfloat16 "
                 "does not)."
             )
-        best = logits.new_full((len(images), self.num_labels), -torch.inf)
-        best.scatter_reduce_(1, task.labels.expand_as(logits), logits, "amax")
-        counts = torch.zeros_like(best, dtype=torch.int64)
-        counts[:, task.labels] = 1
+        if allowed is not None:
+            logits = logits.masked_fill(~allowed, -torch.inf)
         if self.on_evaluations is not None:
             self.on_evaluations(len(images))
-        return Outcome(
-            predictions=best.argmax(dim=1),
-            scores=-best,
-            probabilities=best.softmax(dim=1),
-            standard_errors=torch.full_like(best, torch.nan),
-            counts=counts,
-            evaluations=torch.ones(len(images), dtype=torch.int64, device=best.device),
+        return Answer(
+            torch.tensor(prepared.labels, device=logits.device),
+            {"logit": -logits},
+            torch.full_like(logits, torch.nan),
+            torch.ones_like(logits, dtype=torch.int64),
+            torch.ones(len(images), dtype=torch.int64, device=logits.device),
         )
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Cross-entropy."""
-        images, labels = self.readable(batch, "train")
-        loss = F.cross_entropy(self(images), labels, label_smoothing=self.label_smoothing)
+        sample = self.training_batch(batch)
+        if not len(sample["image"]):
+            return no_loss(self)
+        logits, labels = self(sample["image"]), sample["label"].long()
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
-    def on_validation_start(self) -> None:
-        """Prepare the sets."""
-        self.begin(self.trainer.val_dataloaders, "validation")
-
-    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Count a batch."""
-        images, labels = image_and_label(batch)
-        self.step(images, labels, self.sets[dataloader_idx])
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the accuracy."""
-        self.report()
-
     def configure_optimizers(self) -> Any:
-        """Optimizer of the trainable parameters, and the scheduler, stepped every step."""
         return make_optimizers(self, self.optimizer, self.lr_scheduler, lr=1e-3)

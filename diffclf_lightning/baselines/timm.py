@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import timm
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from timm.data import create_transform, resolve_model_data_config
 from torch import nn
 
@@ -21,17 +20,15 @@ class TimmClassifier(DiscriminativeClassifier):
         model: Name in timm, with the tag of its weights: ``resnet50.tv_in1k``.
         pretrained: Whether to load the published weights; without, ``fit`` trains from scratch.
         checkpoint_path: File of weights to load in their place.
-        num_classes: Number of classes; that of the weights when not given.
-        in_chans: Channels of the images; that of the weights when not given.
-        input_size: Side of the images; that of the weights when not given.
-        mean: Mean of each channel in [0, 1]; that of the weights when not given (for other
+        num_classes: Number of classes. Defaults to None: that of the weights.
+        in_chans: Channels of the images. Defaults to None: that of the weights.
+        input_size: Side of the images. Defaults to None: that of the weights.
+        mean: Mean of each channel in [0, 1]. Defaults to None: that of the weights (for other
             channels than theirs, the mean of it).
         std: Standard deviation of each channel.
         model_args: Further arguments of :func:`timm.create_model`.
-        optimizer: Makes the optimizer from the parameters; AdamW with learning rate 1e-3, and no
-            scheduler, when not given.
-        lr_scheduler: Makes the learning-rate scheduler from the optimizer; stepped every step.
-        label_smoothing: Share of the target that is spread over all classes in training.
+        **kwargs: ``optimizer``, ``lr_scheduler`` and ``label_smoothing`` of
+            :class:`DiscriminativeClassifier`.
 
     Raises:
         InputError: If timm has no such model, or its weights cannot be had.
@@ -48,9 +45,7 @@ class TimmClassifier(DiscriminativeClassifier):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         model_args: Mapping[str, Any] | None = None,
-        optimizer: OptimizerCallable | None = None,
-        lr_scheduler: LRSchedulerCallable | None = None,
-        label_smoothing: float = 0.0,
+        **kwargs: Any,
     ) -> None:
         given = {"num_classes": num_classes, "in_chans": in_chans, **(model_args or {})}
         arguments = {name: value for name, value in given.items() if value is not None}
@@ -65,7 +60,7 @@ class TimmClassifier(DiscriminativeClassifier):
         preprocessing = Preprocessing(
             transform, config["input_size"], config["mean"], config["std"]
         )
-        super().__init__(network, preprocessing, model, optimizer, lr_scheduler, label_smoothing)
+        super().__init__(network, preprocessing, model, **kwargs)
 
 
 def _of_channels(

@@ -17,7 +17,6 @@ class ExportDenoiser(Callback):
         self.folder = Path(folder)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the folder, on one rank."""
         module: Any = pl_module
         if trainer.is_global_zero:
             module.denoiser.save_pretrained(self.folder)

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from diffclf_lightning.answers import Predictions, as_batch
 from diffclf_lightning.callbacks.results import results_folder
-from diffclf_lightning.predictions import Predictions
+from diffclf_lightning.errors import InputError
 
 MANY = 12
 """With more labels than this, only those of lowest score are drawn."""
@@ -21,36 +22,35 @@ class ErrorFigure(Callback):
     """Draws a few images of each test set with the error of every class.
 
     Args:
-        images: Number of images of a set.
-        folder: Where ``errors-SET.png`` go; the folder of the results when not given.
+        images: Number of images of a set. Defaults to 6.
+        folder: Where ``errors-SET.png`` go. Defaults to None: the folder of the results.
     """
 
     def __init__(self, images: int = 6, folder: str | Path | None = None) -> None:
+        if images < 1:
+            raise InputError(f"Expected argument `images` to be at least 1, but got {images}.")
         self.images, self.folder = images, folder
         self._shown: dict[str, list[tuple[Tensor, Predictions, int]]] = {}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the images of an earlier run."""
         self._shown = {}
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *args: Any
     ) -> None:
-        """Keep the first images of a set."""
-        if not trainer.is_global_zero or not isinstance(outputs, Predictions):
+        image = as_batch(batch).get("image")
+        if not trainer.is_global_zero or not isinstance(outputs, Predictions) or image is None:
             return
         shown = self._shown.setdefault(outputs.set_name, [])
         for place, row in enumerate(outputs.rows[: self.images - len(shown)]):
-            shown.append((batch[0][row].cpu(), outputs, place))
+            shown.append((image[row].cpu(), outputs, place))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw one figure a set."""
         folder = self.folder or results_folder(trainer)
         if folder is None or not trainer.is_global_zero:
             return
         Path(folder).mkdir(parents=True, exist_ok=True)
-        datamodule = getattr(trainer, "datamodule", None)
-        names = getattr(datamodule, "classnames", None)
+        names = getattr(getattr(trainer, "datamodule", None), "classnames", None)
         for set_name, shown in self._shown.items():
             figure = draw_errors(shown, names)
             figure.savefig(Path(folder) / f"errors-{set_name}.png", dpi=150)
@@ -63,10 +63,7 @@ def draw_errors(
 
     Args:
         shown: Image, results of its batch, and its place in them.
-        classnames: Names of the labels.
-
-    Returns:
-        The figure.
+        classnames: Names of the labels. Defaults to None: their numbers.
     """
     with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(1.7 * len(shown) + 0.6, 3.6), layout="constrained")
@@ -81,18 +78,18 @@ def draw_errors(
 
 
 def _draw_scores(axis: Axes, predictions: Predictions, place: int, classnames: Any | None) -> None:
-    outcome = predictions.outcome
-    scores = outcome.scores[place]
+    scores = predictions["scores"][place]
     finite = int(scores.isfinite().sum())
     labels = scores.argsort()[: min(MANY, finite)]
     if finite <= MANY:
         labels = labels.sort().values
     above = (scores - scores.min())[labels]
-    spread = outcome.standard_errors[place][labels].nan_to_num(0)
-    predicted = int(outcome.predictions[place])
+    spread = predictions["standard_errors"][place][labels].nan_to_num(0)
+    predicted = int(predictions["prediction"][place])
     rows = list(range(len(labels)))
     axis.barh(rows, above.tolist(), xerr=spread.tolist(), color="#a9c4e4", error_kw={"lw": 0.7})
-    truth = None if predictions.labels is None else int(predictions.labels[place])
+    known = predictions["label"]
+    truth = None if known is None else int(known[place])
     names = [str(int(i)) if classnames is None else str(classnames[int(i)]) for i in labels]
     starred = [f"{n} ★" if int(i) == truth else n for n, i in zip(names, labels, strict=True)]
     axis.set_yticks(rows, starred)

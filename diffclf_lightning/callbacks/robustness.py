@@ -1,7 +1,7 @@
 """EffectiveRobustness: what a run's accuracies are beyond those of baselines, at its end."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,11 +11,10 @@ from rich.console import Console
 
 from diffclf_lightning.callbacks.results import results_folder, tested_classifier
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.metrics import Accuracy, get_scale
-from diffclf_lightning.robustness import Comparison, Extremes, LeaveOut, Model, Pair, Settings
-from diffclf_lightning.robustness.output import by_source, show, write
-from diffclf_lightning.robustness.runs import as_candidates
-from diffclf_lightning.robustness.sources import DEFAULT_BASELINES, compare_all, read_baselines
+from diffclf_lightning.metrics import Accuracy, ClassificationReport
+from diffclf_lightning.robustness import Comparison, Model, Pair, Settings, compare_all, get_scale
+from diffclf_lightning.robustness.report import show, write
+from diffclf_lightning.robustness.sources import DEFAULT_BASELINES, read_baselines
 
 
 class EffectiveRobustness(Callback):
@@ -29,17 +28,12 @@ class EffectiveRobustness(Callback):
         baselines: Shipped tables (``testbed``, ``timm``, ``digits``), CSV files of accuracies, or
             folders of finished runs, which together make one table; logged are values against the
             first that has a set.
-        pairs: Pairs of test sets as ``ID:OOD`` or ``ID:OOD@BREAK``; when not given, ImageNet and
+        pairs: Pairs of test sets as ``ID:OOD`` or ``ID:OOD@BREAK``. Defaults to none: ImageNet and
             its shifts, and the digits and theirs.
         scale: Scale of both axes: ``logit``, ``probit`` or ``linear``.
-        extremes: What becomes of baselines with an accuracy of 0 or 1; left out and named when not
-            given.
         min_r_squared: A line that explains less than this share is none.
-        folder: Where tables and figures go; the folder of the results when not given.
+        folder: Where tables and figures go. Defaults to None: the folder of the results.
         name: What the model is called.
-
-    Raises:
-        InputError: If a pair, a scale or a table is not as it has to be.
     """
 
     def __init__(
@@ -47,14 +41,13 @@ class EffectiveRobustness(Callback):
         baselines: Sequence[str] = DEFAULT_BASELINES,
         pairs: Sequence[str] = (),
         scale: str = "logit",
-        extremes: Extremes | None = None,
         min_r_squared: float = 0.5,
         folder: str | Path | None = None,
         name: str = "this run",
     ) -> None:
         self.tables = read_baselines(baselines)
         self.pairs = [Pair.parse(pair) for pair in pairs]
-        self.settings = Settings(get_scale(scale), extremes or LeaveOut(), min_r_squared)
+        self.settings = Settings(get_scale(scale), min_r_squared)
         self.folder, self.name = folder, name
         self.comparisons: list[Comparison] = []
 
@@ -65,10 +58,9 @@ class EffectiveRobustness(Callback):
             InputError: If a pair that was given is of other classes, or no table has its sets.
         """
         self.comparisons = []
-        names = {current.name for current in tested_classifier(self, pl_module).sets}
-        model = self._model(pl_module, dict.fromkeys(names, Accuracy(0.5)))
+        names = [current.name for current in tested_classifier(self, pl_module).sets]
         try:
-            compare_all([model], self.tables, self.pairs, replace(self.settings, repeats=1))
+            self._compare(pl_module, dict.fromkeys(names, Accuracy(0.5)))
         except InputError as error:
             if self.pairs:
                 raise
@@ -78,34 +70,38 @@ class EffectiveRobustness(Callback):
         """Compare and log."""
         classifier = tested_classifier(self, pl_module)
         classifier.report()
-        reports = classifier.reports.items()
-        model = self._model(classifier, {k: Accuracy.of(r.correct, r.total) for k, r in reports})
+        accuracies = {
+            name: report.count
+            for name, report in classifier.reports.items()
+            if isinstance(report, ClassificationReport)
+        }
         try:
-            self.comparisons = compare_all([model], self.tables, self.pairs, self.settings)
+            self.comparisons = self._compare(classifier, accuracies)
         except InputError as error:  # the run is over: its results must not be lost
             rank_zero_warn(f"There is no effective robustness. {error}")
         values: dict[str, float] = {}
         for comparison in self.comparisons:
-            for row in comparison.rows:
-                result, name = row.robustness, f"{comparison.pair.ood}/effective_robustness"
-                if result is None or name in values:
-                    continue
-                values[name] = result.effective
-                if result.interval is not None:
-                    values[f"{name}_lower"] = result.interval.lower
-                    values[f"{name}_upper"] = result.interval.upper
+            row, name = comparison.rows[0], f"{comparison.pair.ood}/effective_robustness"
+            if row.robustness is None or name in values:
+                continue
+            values[name] = row.robustness.effective
+            if (interval := row.robustness.interval) is not None:
+                values |= {f"{name}_lower": interval.lower, f"{name}_upper": interval.upper}
         pl_module.log_dict({k: torch.tensor(v, dtype=torch.float32) for k, v in values.items()})
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Print, write and draw, on one rank, when all else of the run is done."""
         if stage != "test" or not self.comparisons or not trainer.is_global_zero:
             return
-        show(by_source(self.comparisons), Console(), lines=False)
+        show(self.comparisons, Console(), lines=False)
         folder = self.folder or results_folder(trainer)
         if folder is not None:
-            write(Path(folder), by_source(self.comparisons))
+            write(Path(folder), self.comparisons)
 
-    def _model(self, module: LightningModule, accuracies: Mapping[str, Accuracy]) -> Model:
+    def _compare(
+        self, module: LightningModule, accuracies: Mapping[str, Accuracy]
+    ) -> list[Comparison]:
         sets = tested_classifier(self, module).sets
-        candidates = {s.name: as_candidates(s.candidate_labels) for s in sets}
-        return Model(self.name, self.name, accuracies, candidates=candidates)
+        candidates = {s.name: json.dumps(s.candidate_labels) for s in sets}
+        model = Model(self.name, self.name, accuracies, candidates=candidates)
+        return compare_all([model], self.tables, self.pairs, self.settings)

@@ -1,14 +1,14 @@
-"""What all data modules share: named test sets of ``(image, label)``, in the model's transform.
+"""What all data modules share: named test sets whose samples are dicts, in the model's transform.
 
 Data sets give PIL images; the transform that turns them into tensors belongs to the model. The
-classifier sets it (:attr:`ImageDataModule.transform`), so that a user never repeats it.
+classifier sets it (:meth:`ImageDataModule.set_default_transform`), so that a user never repeats it.
 """
 
 import struct
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -22,25 +22,35 @@ from diffclf_lightning.errors import InputError
 Transform = Callable[[Image], Tensor]
 OnCorrupt = Literal["stop", "skip"]
 
-SKIPPED = -1
-"""Label of an image that could not be read and is to be left out."""
-
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 """What PIL raises for files that are missing, cut short or no images."""
 
 
-class ImageSet(Dataset[tuple[Any, int]]):
-    """A set of images with labels.
+class Sample(TypedDict):
+    """One image of a set; the default collate function makes batches of the same names."""
 
-    An image that cannot be read stops the run; with :attr:`on_corrupt` set to ``skip`` it becomes
-    a black image with label -1, and a warning names it.
+    image: Any
+    """A tensor once the set has a transform, a PIL image before."""
+    label: int
+    key: str
+    """A name that is the same in every run."""
+    readable: bool
+    """False for an image that could not be read, which is black here."""
+
+
+class ImageSet(Dataset[Sample]):
+    """A set of images with labels, whose samples are dicts (:class:`Sample`).
+
+    A subclass gives :meth:`image`. An image that cannot be read stops the run; with
+    :attr:`on_corrupt` set to ``"skip"`` its sample keeps the label and the key, is black and not
+    ``readable``, and a warning names it.
 
     Args:
-        labels: Label of each image.
-        candidate_labels: The labels that the set can hold, to which candidates are restricted;
-            all when not given. An entry that is a sequence merges classes of the model: the first
-            is the label of all of them.
-        keys: A stable name for each image; its position when not given.
+        labels: Label of each image, from 0.
+        candidate_labels: The labels that the set can hold, to which candidates are restricted. An
+            entry that is a sequence merges classes of the model: the first is the label of all of
+            them. Defaults to None: all labels.
+        keys: A stable name for each image. Defaults to None: its position.
     """
 
     transform: Transform | None = None
@@ -54,33 +64,38 @@ class ImageSet(Dataset[tuple[Any, int]]):
     ) -> None:
         self.labels = list(labels)
         self.candidate_labels = None if candidate_labels is None else tuple(candidate_labels)
-        self.keys = None if keys is None else list(keys)
+        self.keys = list(map(str, range(len(self.labels))) if keys is None else keys)
 
     @abstractmethod
     def image(self, index: int) -> Image:
-        """The image as it is stored."""
+        """The image at a position of the set, as it is stored."""
 
     def location(self, index: int) -> str:
-        """What an image is called in messages."""
-        return str(index) if self.keys is None else self.keys[index]
+        """What messages call the image at a position of the set."""
+        return self.keys[index]
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        """Image and label; the image is a tensor once a transform is set.
+    def __getitem__(self, index: int) -> Sample:
+        """The sample at a position of the set.
 
         Raises:
-            InputError: If the image cannot be read, and such images are not skipped.
+            InputError: If the image cannot be read and :attr:`on_corrupt` is ``"stop"``.
         """
-        label = self.labels[index]
+        readable = True
         try:
             image = self.image(index)
             image.load()
         except (*UNREADABLE, PILImage.DecompressionBombError) as error:
             self._report(index, error)
-            image, label = PILImage.new("RGB", (512, 512)), SKIPPED
-        return (image if self.transform is None else self.transform(image)), label
+            image, readable = PILImage.new("RGB", (512, 512)), False
+        return {
+            "image": image if self.transform is None else self.transform(image),
+            "label": self.labels[index],
+            "key": self.keys[index],
+            "readable": readable,
+        }
 
     def _report(self, index: int, error: Exception) -> None:
         problem = (
@@ -95,16 +110,16 @@ class ImageSet(Dataset[tuple[Any, int]]):
 
 
 class ImageDataModule(LightningDataModule):
-    """Base of the data modules.
+    """Base of the data modules: a subclass gives :meth:`test_sets` and ``classnames``.
 
     Args:
-        batch_size: Images in a batch.
-        num_workers: Worker processes that load images.
-        on_corrupt: What an image that cannot be read does: ``stop`` the run, or be left out
-            (``skip``) with a warning.
+        batch_size: Images in a batch. Defaults to 64.
+        num_workers: Worker processes that load images. Defaults to 0: the process itself.
+        on_corrupt: What to do about an image that cannot be read: ``"stop"`` the run, or
+            ``"skip"`` the image with a warning. Defaults to ``"stop"``.
 
     Raises:
-        InputError: If an argument is not one of these.
+        InputError: If an argument is out of range.
     """
 
     classnames: Sequence[str]
@@ -114,14 +129,11 @@ class ImageDataModule(LightningDataModule):
         self, batch_size: int = 64, num_workers: int = 0, on_corrupt: OnCorrupt = "stop"
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise InputError(
-                f"Expected argument `batch_size` to be at least 1, but got {batch_size}."
-            )
-        if num_workers < 0:
-            raise InputError(
-                f"Expected argument `num_workers` to be at least 0, but got {num_workers}."
-            )
+        for name, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
+            if value < least:
+                raise InputError(
+                    f"Expected argument `{name}` to be at least {least}, but got {value}."
+                )
         if on_corrupt not in get_args(OnCorrupt):
             raise InputError(
                 f"Expected argument `on_corrupt` to be 'stop' or 'skip', but got {on_corrupt!r}."
@@ -129,37 +141,35 @@ class ImageDataModule(LightningDataModule):
         self.batch_size, self.num_workers = batch_size, num_workers
         self.on_corrupt: OnCorrupt = on_corrupt
         self.transform: Transform | None = None
-        self._of_model: Transform | None = None
+        self._default: Transform | None = None
 
-    def use_transform_of_model(self, transform: Transform) -> None:
-        """Take a model's transform, unless a person has set another.
-
-        Args:
-            transform: From a PIL image to what the model takes.
-        """
-        if self.transform is None or self.transform is self._of_model:
-            self.transform = self._of_model = transform
+    def set_default_transform(self, transform: Transform) -> None:
+        """Use a model's transform, unless the user has set :attr:`transform`."""
+        if self.transform is None or self.transform is self._default:
+            self.transform = self._default = transform
 
     @abstractmethod
     def test_sets(self) -> dict[str, ImageSet]:
         """The test sets by name."""
 
     def loader(self, images: ImageSet, **kwargs: Any) -> DataLoader[Any]:
-        """A loader of a set, with the transform set and corrupt images treated as asked for.
+        """A loader of a set, in the module's transform.
 
         Args:
             images: The set.
             **kwargs: Arguments of :class:`torch.utils.data.DataLoader`.
 
         Returns:
-            The loader.
+            Its batches are dicts: ``image``, shape ``(batch, channels, height, width)``; ``label``,
+            int64, shape ``(batch,)``; ``key``, a list of str; ``readable``, bool, shape
+            ``(batch,)``.
         """
         images.transform, images.on_corrupt = self.transform, self.on_corrupt
         defaults = {"batch_size": self.batch_size, "num_workers": self.num_workers}
         return DataLoader(images, **{**defaults, "pin_memory": torch.cuda.is_available(), **kwargs})
 
     def test_dataloader(self) -> dict[str, DataLoader[Any]]:
-        """One loader a test set, by name."""
+        """A loader of each test set, by name."""
         return {name: self.loader(images) for name, images in self.test_sets().items()}
 
     def val_dataloader(self) -> Any:
@@ -174,5 +184,5 @@ class ImageDataModule(LightningDataModule):
         )
 
     def predict_dataloader(self) -> dict[str, DataLoader[Any]]:
-        """The test sets, whose labels prediction leaves aside."""
+        """A loader of each test set; prediction ignores the labels."""
         return self.test_dataloader()

@@ -6,6 +6,7 @@ are mostly of writers that the first 1,297 do not show.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
-from diffclf_lightning.datamodules.base import ImageDataModule, ImageSet
+from diffclf_lightning.datamodules.base import ImageDataModule, ImageSet, Sample
+from diffclf_lightning.datamodules.checks import chosen_sets
 from diffclf_lightning.datamodules.fonts import font_files, render_digits
 from diffclf_lightning.datamodules.shifts import (
     Blur,
@@ -55,7 +57,7 @@ class GreyImages(ImageSet):
     Args:
         pixels: Grey levels, uint8, shape ``(images, height, width)``.
         labels: Label of each image.
-        keys: A name for each image.
+        keys: A stable name for each image. Defaults to None: its position.
     """
 
     def __init__(
@@ -65,30 +67,31 @@ class GreyImages(ImageSet):
         self.pixels = pixels
 
     def image(self, index: int) -> Image.Image:
-        """See :meth:`ImageSet.image`."""
         return Image.fromarray(self.pixels[index])
 
 
 class Digits(ImageDataModule):
     """The digits: train on the first 1,297 images, test on the last 500 and on shifts of them.
 
+    The keys of test images are their positions in scikit-learn's file, ``"1297"`` to ``"1796"``;
+    those of printed digits are the font and the digit.
+
     Args:
-        test_sets: Names of the test sets to run: ``digits`` (held out), ``fonts`` (printed
-            digits), the names in ``SHIFTS``, or ``all``.
-        batch_size: Images in a batch.
-        num_workers: Worker processes that load images.
-        num_test: Use the first so many held-out images only.
-        augment: Share of the training images that get a random affine map (12 degrees, 10% scale,
-            shear, half a pixel).
-        repeats: Passes over the training images in one epoch.
-        num_train: Train on so many of the training images, evenly spaced in the file.
+        test_sets: Names of the test sets: ``digits`` (held out), ``fonts`` (printed digits), the
+            names in ``SHIFTS``, or ``all``. Defaults to ``digits`` alone.
+        batch_size: Images in a batch. Defaults to 64.
+        num_workers: Worker processes that load images. Defaults to 0: the process itself.
+        num_test: Number of held-out images to use, the first ones of the file. Defaults to 500.
+        augment: Share of the training images to which a random affine map is applied (12 degrees,
+            10% scale, shear, half a pixel). Defaults to 0.7.
+        repeats: Passes over the training images in one epoch. Defaults to 1.
+        num_train: Number of training images to use, evenly spaced in the file. Defaults to 1297.
 
     Raises:
-        InputError: If a test set is unknown, ``num_test`` not from 1 to 500, or ``num_train`` not
-            from 1 to 1297.
+        InputError: If an argument is out of range, or a test set is unknown.
     """
 
-    classnames: Sequence[str] = tuple("zero one two three four five six seven eight nine".split())
+    classnames = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
     def __init__(
         self,
@@ -101,42 +104,32 @@ class Digits(ImageDataModule):
         num_train: int = NUM_TRAIN,
     ) -> None:
         super().__init__(batch_size, num_workers)
-        known = [HELD_OUT, *SHIFTS, FONTS]
-        names = known if list(test_sets) == ["all"] else list(test_sets)
-        unknown = [name for name in names if name not in known]
-        if unknown or not names:
-            raise InputError(
-                f"Expected argument `test_sets` to name some of {', '.join(known)}, or all, but got "
-                f"{', '.join(unknown) or 'nothing'}."
-            )
-        self.names, self.augment, self.repeats = names, augment, repeats
+        self.names = chosen_sets(test_sets, [HELD_OUT, *SHIFTS, FONTS])
+        self.augment, self.repeats = augment, repeats
         bunch = load_digits()
         self.images = np.asarray(bunch.images) / LEVELS
         self.labels = [int(label) for label in bunch.target]
         held_out = len(self.labels) - NUM_TRAIN
-        if not 1 <= num_test <= held_out:
-            raise InputError(
-                f"Expected argument `num_test` to be from 1 to {held_out}, but got {num_test}."
-            )
-        if not 1 <= num_train <= NUM_TRAIN:
-            raise InputError(
-                f"Expected argument `num_train` to be from 1 to {NUM_TRAIN}, but got {num_train}."
-            )
+        limits = [("num_test", num_test, held_out), ("num_train", num_train, NUM_TRAIN)]
+        for name, value, most in limits:
+            if not 1 <= value <= most:
+                raise InputError(
+                    f"Expected argument `{name}` to be from 1 to {most}, but got {value}."
+                )
         self.num_test, self.num_train = num_test, num_train
 
     def test_sets(self) -> dict[str, ImageSet]:
-        """See :meth:`ImageDataModule.test_sets`."""
         return {name: self._test_set(name) for name in self.names}
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
-        """Shuffled, augmented training images; the last, smaller batch is dropped."""
+    def train_dataloader(self) -> DataLoader[Any]:
+        """A loader of shuffled, augmented training images; drops the last, smaller batch."""
         chosen = np.arange(self.num_train) * NUM_TRAIN // self.num_train
         repeated = np.tile(chosen, self.repeats)
         images = GreyImages(_to_bytes(self.images[repeated]), [self.labels[i] for i in repeated])
         return self.loader(images, shuffle=True, drop_last=True, collate_fn=self._augmented)
 
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
-        """Copies of 300 training images turned by 10 degrees: the test images stay unseen."""
+    def val_dataloader(self) -> DataLoader[Any]:
+        """A loader of 300 training images turned by 10 degrees: the test images stay unseen."""
         chosen = np.arange(0, NUM_TRAIN, NUM_TRAIN // 300)[:300]
         pixels = _to_bytes(Rotation(degrees=10)(self.images[chosen]))
         return self.loader(GreyImages(pixels, [self.labels[i] for i in chosen]))
@@ -154,13 +147,13 @@ class Digits(ImageDataModule):
         keys = [str(i) for i in range(span.start, span.stop)]
         return GreyImages(_to_bytes(images), self.labels[span], keys)
 
-    def _augmented(self, batch: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
-        images, labels = default_collate(batch)
-        return random_affine(images, self.augment), labels
+    def _augmented(self, samples: list[Sample]) -> dict[str, Any]:
+        batch: dict[str, Any] = default_collate(samples)
+        return {**batch, "image": random_affine(batch["image"], self.augment)}
 
 
 def random_affine(images: Tensor, share: float) -> Tensor:
-    """Random affine maps of a share of the images.
+    """Apply random affine maps to a share of the images.
 
     Args:
         images: Pixels, uint8, shape ``(batch, channels, height, width)``; maps are the same

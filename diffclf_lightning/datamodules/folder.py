@@ -1,12 +1,13 @@
-"""People's own images: a folder of class folders, or a table of files and labels."""
+"""A user's own images: a folder of class folders, or a table of files and labels."""
 
 import csv
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from diffclf_lightning.datamodules.base import ImageSet, OnCorrupt
+from diffclf_lightning.datamodules.base import ImageSet
 from diffclf_lightning.datamodules.names import for_prompt
 from diffclf_lightning.datamodules.sets import (
     FileImages,
@@ -17,33 +18,26 @@ from diffclf_lightning.datamodules.sets import (
 from diffclf_lightning.datamodules.single import Metric, SingleSet
 from diffclf_lightning.errors import InputError
 
-COLUMNS = ("path", "label")
-
 
 class OwnImages(SingleSet):
-    """A person's own images, which serve ``validate`` as well as ``test``."""
+    """Base of the data modules of a user's own images, for ``validate`` as well as ``test``."""
 
     def val_dataloader(self) -> Any:
-        """The images of the set: for ``validate``, hold them out from the test."""
+        """A loader of the set; images to validate on must not be those of the test."""
         return self.test_dataloader()
 
 
 class ImageFolder(OwnImages):
-    """A folder with one folder of images a class; labels follow the sorted names of folders.
+    """A folder with one folder of images for each class; labels follow the sorted folder names.
 
     Args:
         root: The folder.
-        name: Name of the test set.
-        classnames: Class names in the order of the sorted folders; the folders' names, with
-            spaces for underscores, when not given.
-        metric: The metric by which the set is to be judged.
-        batch_size: Images in a batch.
-        num_workers: Worker processes that load images.
-        on_corrupt: What an image that cannot be read does: ``stop`` the run, or be left out
-            (``skip``) with a warning.
-
-    Raises:
-        InputError: If an argument is out of range.
+        name: Name of the test set. Defaults to ``"folder"``.
+        classnames: Class names in the order of the sorted folders. Defaults to None: the folder
+            names, with spaces for underscores.
+        metric: The metric to report first, ``"accuracy"`` or ``"mean_per_class_accuracy"``.
+            Defaults to ``"accuracy"``.
+        **kwargs: ``batch_size``, ``num_workers`` and ``on_corrupt`` of :class:`ImageDataModule`.
     """
 
     def __init__(
@@ -52,11 +46,9 @@ class ImageFolder(OwnImages):
         name: str = "folder",
         classnames: Sequence[str] | None = None,
         metric: Metric = "accuracy",
-        batch_size: int = 64,
-        num_workers: int = 0,
-        on_corrupt: OnCorrupt = "stop",
+        **kwargs: Any,
     ) -> None:
-        super().__init__(root, batch_size, num_workers, on_corrupt)
+        super().__init__(root, **kwargs)
         self.name, self.metric = name, metric
         self._given = classnames
 
@@ -71,9 +63,10 @@ class ImageFolder(OwnImages):
         folders = [entry for entry in entries if entry.is_dir() and entry.name[0] != "."]
         if not folders:
             raise InputError(
-                f"Expected argument `root` to be a folder with one folder of images a class, but "
-                f"got {str(self.root)!r}, which {'has none' if entries else 'is empty or missing'}."
-                " Give the folder above the class folders."
+                "Expected argument `root` to be a folder with one folder of images for each class, "
+                f"but got {str(self.root)!r}, which "
+                f"{'has none' if entries else 'is empty or missing'}. Give the folder above the "
+                "class folders."
             )
         return folders
 
@@ -88,14 +81,13 @@ class ImageFolder(OwnImages):
             return tuple(for_prompt(folder.name) for folder in self.folders)
         if len(self._given) != len(self.folders):
             raise InputError(
-                f"Expected one name a class folder in argument `classnames`, but got "
+                f"Expected one name for each class folder in argument `classnames`, but got "
                 f"{len(self._given)} names for {len(self.folders)} labels (the folders of "
                 f"{str(self.root)!r}). Give the names in the order of the sorted folders."
             )
         return tuple(self._given)
 
     def read(self) -> ImageSet:
-        """See :meth:`SingleSet.read`."""
         files: list[Path] = []
         labels: list[int] = []
         for label in range(len(self.classnames)):
@@ -111,22 +103,19 @@ class ImageFolder(OwnImages):
 
 
 class ImageCSV(OwnImages):
-    """A table with columns ``path`` and ``label``, one image a row; labels are class names.
+    """A table with the columns ``path`` and ``label``, one row for each image.
+
+    Labels in the table are class names.
 
     Args:
         file: The table, comma-separated, with a header.
-        root: Folder that paths are relative to; the table's own when not given.
-        name: Name of the test set.
-        classnames: Class names in the order of labels; the sorted names of the table when not
-            given.
-        metric: The metric by which the set is to be judged.
-        batch_size: Images in a batch.
-        num_workers: Worker processes that load images.
-        on_corrupt: What an image that cannot be read does: ``stop`` the run, or be left out
-            (``skip``) with a warning.
-
-    Raises:
-        InputError: If an argument is out of range, or a name is given twice.
+        root: Folder that paths are relative to. Defaults to None: the folder of the table.
+        name: Name of the test set. Defaults to ``"csv"``.
+        classnames: Class names in the order of labels. Defaults to None: the names in the table,
+            sorted. A name that is repeated here must not be a label of the table.
+        metric: The metric to report first, ``"accuracy"`` or ``"mean_per_class_accuracy"``.
+            Defaults to ``"accuracy"``.
+        **kwargs: ``batch_size``, ``num_workers`` and ``on_corrupt`` of :class:`ImageDataModule`.
     """
 
     def __init__(
@@ -136,18 +125,10 @@ class ImageCSV(OwnImages):
         name: str = "csv",
         classnames: Sequence[str] | None = None,
         metric: Metric = "accuracy",
-        batch_size: int = 64,
-        num_workers: int = 0,
-        on_corrupt: OnCorrupt = "stop",
+        **kwargs: Any,
     ) -> None:
         self.file = Path(file).expanduser()
-        super().__init__(
-            self.file.parent if root is None else root, batch_size, num_workers, on_corrupt
-        )
-        if classnames is not None and len(set(classnames)) < len(classnames):
-            raise InputError(
-                f"Expected argument `classnames` to hold each name once, but got {classnames}."
-            )
+        super().__init__(self.file.parent if root is None else root, **kwargs)
         self.name, self.metric = name, metric
         self._given = classnames
 
@@ -168,7 +149,7 @@ class ImageCSV(OwnImages):
                 f"Expected argument `file` to be a comma-separated table in UTF-8, but got "
                 f"{str(self.file)!r} ({error})."
             ) from error
-        absent = [column for column in COLUMNS if column not in header]
+        absent = [column for column in ("path", "label") if column not in header]
         if absent or not cells:
             raise InputError(
                 f"Expected columns path,label and at least one row in {self.file}, but got "
@@ -188,22 +169,30 @@ class ImageCSV(OwnImages):
         return tuple(sorted({label for _, _, label in self.rows}))
 
     def read(self) -> ImageSet:
-        """See :meth:`SingleSet.read`."""
+        lines, paths, names = zip(*self.rows, strict=True)
+        self._check_unique(names)
         label_of = {name: label for label, name in enumerate(self.classnames)}
-        seen: set[str] = set()
-        for line, path, label in self.rows:
-            if label not in label_of:
-                raise self._wrong(line, "a label among `classnames`", f"{label!r}")
-            if path in seen:
-                raise self._wrong(line, "each image once", f"{path!r} again")
-            seen.add(path)
-        files = [self.root / path for _, path, _ in self.rows]
-        missing = missing_files(files)
-        if missing:
-            line, file = self.rows[missing[0]][0], files[missing[0]]
-            raise self._wrong(line, "a file", f"{file}, which does not exist")
-        labels = [label_of[label] for _, _, label in self.rows]
-        return FileImages(files, labels, [path for _, path, _ in self.rows])
+        files = [self.root / path for path in paths]
+        missing, seen = set(missing_files(files)), set()
+        for place, line in enumerate(lines):
+            if names[place] not in label_of:
+                raise self._wrong(line, "a label among `classnames`", repr(names[place]))
+            if paths[place] in seen:
+                raise self._wrong(line, "each image once", f"{paths[place]!r} again")
+            if place in missing:
+                raise self._wrong(line, "a file", f"{files[place]}, which does not exist")
+            seen.add(paths[place])
+        return FileImages(files, [label_of[name] for name in names], paths)
+
+    def _check_unique(self, used: Collection[str]) -> None:
+        counts = Counter(self.classnames)
+        repeated = [name for name in counts if counts[name] > 1 and name in used]
+        if repeated:
+            raise InputError(
+                f"Expected each label of {self.file} to be the name of one class, but argument "
+                f"`classnames` repeats {', '.join(map(repr, repeated))}. Give these classes names "
+                "that differ, in `classnames` and in the table."
+            )
 
     def _cell(self, line: int, row: dict[str, str | None], column: str) -> str:
         value = (row[column] or "").strip()

@@ -1,41 +1,41 @@
 """ImageNet (ILSVRC 2012): 1000 classes, 50,000 validation images."""
 
+import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from scipy.io import loadmat
 
-from diffclf_lightning.datamodules.base import OnCorrupt
-from diffclf_lightning.datamodules.names import read_imagenet_classes
+from diffclf_lightning.datamodules.names import read_lines
 from diffclf_lightning.datamodules.published import ManualSet
 from diffclf_lightning.datamodules.sets import FileImages, image_files
 from diffclf_lightning.datamodules.subset import balanced_subset
 from diffclf_lightning.errors import InputError
 
-SYNSETS, NAMES = read_imagenet_classes()
+CLASSES = list(csv.DictReader(read_lines("imagenet_classes.csv")))
+SYNSETS, NAMES = (tuple(row[column] for row in CLASSES) for column in ("synset", "name"))
+LABEL_OF = {synset: label for label, synset in enumerate(SYNSETS)}
 NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 DEVKIT = Path("ILSVRC2012_devkit_t12", "data")
 
 
 class ImageNet(ManualSet):
-    """The validation images of ImageNet, or a class-balanced part of them.
+    """The 50,000 validation images of ImageNet, or a class-balanced subset of them.
 
-    They lie in ``root/val`` (or ``root``), in folders named by synset or all in one folder; then
-    the labels come from the development kit.
+    They lie in ``root/val`` (or ``root``), either in folders named by synset or all in one folder;
+    in one folder their labels come from the development kit.
 
     Args:
         root: Folder that holds ``val``.
-        download: Not possible: says how to fetch the data set.
-        batch_size: Images in a batch.
-        num_workers: Worker processes that load images.
-        on_corrupt: What an image that cannot be read does: ``stop`` the run, or be left out
-            (``skip``) with a warning.
-        subset: Number of images, as many of each class; all when none.
-        seed: Chooses among the subsets.
+        download: Must be False: an error says where to fetch the data set.
+        subset: Number of images, the same number of each class. Defaults to 2000. None: all images.
+        seed: Chooses the subset. Defaults to 0.
+        **kwargs: ``batch_size``, ``num_workers`` and ``on_corrupt`` of :class:`ImageDataModule`.
 
     Raises:
-        InputError: If an argument is out of range, or ``download`` is asked for.
+        InputError: If ``subset`` is out of range.
     """
 
     name = "imagenet"
@@ -54,22 +54,19 @@ class ImageNet(ManualSet):
         self,
         root: str | Path,
         download: bool = False,
-        batch_size: int = 64,
-        num_workers: int = 0,
-        on_corrupt: OnCorrupt = "stop",
         subset: int | None = 2000,
         seed: int = 0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(root, download, batch_size, num_workers, on_corrupt)
+        super().__init__(root, download, **kwargs)
         if subset is not None and not 1 <= subset <= self.expected_images:
             raise InputError(
-                f"Expected argument `subset` from 1 to {self.expected_images}, or none for all "
-                f"images, but got {subset}."
+                f"Expected argument `subset` from 1 to {self.expected_images}, or None for "
+                f"all images, but got {subset}."
             )
         self.subset, self.seed = subset, seed
 
     def read(self) -> FileImages:
-        """See :meth:`SingleSet.read`."""
         rows = self.rows()
         self.check_count(len(rows))
         return self.chosen(rows)
@@ -87,14 +84,7 @@ class ImageNet(ManualSet):
         )
 
     def chosen(self, rows: Sequence[tuple[Path, int]]) -> FileImages:
-        """The subset that was asked for.
-
-        Args:
-            rows: From :meth:`rows`.
-
-        Returns:
-            Its images, with file names as keys.
-        """
+        """The images of the subset of :meth:`rows`, with file names as keys."""
         names, labels = [file.name for file, _ in rows], [label for _, label in rows]
         size = len(rows) if self.subset is None else self.subset
         chosen = balanced_subset(names, labels, size, self.seed)
@@ -105,7 +95,7 @@ class ImageNet(ManualSet):
     def _from_class_folders(self, folder: Path) -> list[tuple[Path, int]]:
         return [
             (file, label)
-            for label, synset in enumerate(SYNSETS)
+            for synset, label in LABEL_OF.items()
             for file in image_files(folder / synset)
         ]
 
@@ -134,8 +124,7 @@ class ImageNet(ManualSet):
         try:
             synsets = loadmat(meta, squeeze_me=True)["synsets"]
             synset_of = dict(zip(synsets["ILSVRC2012_ID"], synsets["WNID"], strict=True))
-            label_of = {synset: label for label, synset in enumerate(SYNSETS)}
-            return [label_of[synset_of[int(line)]] for line in truth.read_text().split()]
+            return [LABEL_OF[synset_of[int(line)]] for line in truth.read_text().split()]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"Expected ILSVRC ids of known synsets in {truth} and {meta}, but got "

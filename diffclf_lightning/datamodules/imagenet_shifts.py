@@ -5,16 +5,19 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from diffclf_lightning.datamodules.base import ImageDataModule, ImageSet, OnCorrupt
-from diffclf_lightning.datamodules.checks import check_count, checked
-from diffclf_lightning.datamodules.class_folders import ClassFolders
+from diffclf_lightning.datamodules.base import ImageSet
+from diffclf_lightning.datamodules.checks import check_count, checked, chosen_sets
+from diffclf_lightning.datamodules.class_folders import (
+    ClassFolders,
+    ImageNetA,
+    ImageNetR,
+    ImageNetSketch,
+    ImageNetV2,
+)
 from diffclf_lightning.datamodules.imagenet import NAMES, ImageNet
-from diffclf_lightning.datamodules.imagenet_a import ImageNetA
-from diffclf_lightning.datamodules.imagenet_r import ImageNetR
-from diffclf_lightning.datamodules.imagenet_sketch import ImageNetSketch
-from diffclf_lightning.datamodules.imagenetv2 import ImageNetV2
-from diffclf_lightning.datamodules.objectnet import BorderedImages, ObjectNet
+from diffclf_lightning.datamodules.objectnet import ObjectNet
 from diffclf_lightning.datamodules.sets import FileImages
+from diffclf_lightning.datamodules.single import StoredSets
 from diffclf_lightning.errors import InputError
 
 PAPER = (
@@ -28,25 +31,23 @@ PAPER = (
 """The sets of the paper: the ID sets hold the validation images of the classes of a shift."""
 
 
-class ImageNetShifts(ImageDataModule):
+class ImageNetShifts(StoredSets):
     """ImageNet, its shifts, and for some shifts the validation images of their classes (``_id``).
 
     Candidates of a set are restricted to its classes. Where several classes make one object of
-    ObjectNet, the smallest is the label of all. Images are in the order of their keys: file names
-    of validation images, and paths inside the set's own folder for the others.
+    ObjectNet, the smallest label stands for all of them. Images are sorted by key: the file name
+    of a validation image, the path inside the set's own folder of any other.
 
     Args:
         root: Folder that holds the folders of the sets, each as the data module of that set
-            expects it. Only what the named sets need has to be there.
+            expects it. Only the data of the named sets has to be there.
         test_sets: Names of the test sets: ``imagenet``, ``imagenetv2``, ``imagenet_a_id``,
             ``imagenet_a``, ``imagenet_r_id``, ``imagenet_r``, ``imagenet_sketch``,
-            ``imagenet_objectnet_id``, ``objectnet``, or ``all``; those of the paper when not given.
-        subset: Number of images of ``imagenet``, as many of each class; all when none.
-        seed: Chooses among the subsets.
-        batch_size: Images in a batch.
-        num_workers: Worker processes that load images.
-        on_corrupt: What an image that cannot be read does: ``stop`` the run, or be left out
-            (``skip``) with a warning.
+            ``imagenet_objectnet_id``, ``objectnet``, or ``all``. Defaults to those of the paper.
+        subset: Number of images of ``imagenet``, the same number of each class. Defaults to 10000.
+            None: all images.
+        seed: Chooses the subset. Defaults to 0.
+        **kwargs: ``batch_size``, ``num_workers`` and ``on_corrupt`` of :class:`ImageDataModule`.
 
     Raises:
         InputError: If an argument is out of range, or a test set is unknown or named twice.
@@ -60,53 +61,15 @@ class ImageNetShifts(ImageDataModule):
         test_sets: Sequence[str] = PAPER,
         subset: int | None = 10000,
         seed: int = 0,
-        batch_size: int = 64,
-        num_workers: int = 0,
-        on_corrupt: OnCorrupt = "stop",
+        **kwargs: Any,
     ) -> None:
-        super().__init__(batch_size, num_workers, on_corrupt)
-        self.root = Path(root).expanduser()
+        super().__init__(root, **kwargs)
         self.imagenet = ImageNet(self.root, subset=subset, seed=seed)
         self.objectnet = ObjectNet(self.root)
-        if isinstance(test_sets, str):
-            raise InputError(
-                f"Expected argument `test_sets` to be a list, but got {test_sets!r}. Put it in "
-                "brackets."
-            )
-        known = list(self._steps())
-        names = known if list(test_sets) == ["all"] else list(test_sets)
-        wrong = [
-            f"{name} twice" if name in known else name
-            for i, name in enumerate(names)
-            if name not in known or name in names[:i]
-        ]
-        if wrong or not names:
-            raise InputError(
-                f"Expected argument `test_sets` to name some of {', '.join(known)}, each once, or "
-                f"all alone, but got {', '.join(wrong) or 'nothing'}."
-            )
-        self.names = names
-        self._sets: dict[str, ImageSet] | None = None
+        self.names = chosen_sets(test_sets, list(self._steps()))
 
-    def setup(self, stage: str = "test") -> None:
-        """Find the images of all sets.
-
-        Args:
-            stage: Lightning's stage.
-
-        Raises:
-            InputError: If data is not there, or not in its published form; names all of it.
-        """
-        if self._sets is None:
-            self._sets = self._read()
-
-    def test_sets(self) -> dict[str, ImageSet]:
-        """See :meth:`ImageDataModule.test_sets`; sets the module up if need be."""
-        if self._sets is None:
-            self._sets = self._read()
-        return dict(self._sets)
-
-    def _read(self) -> dict[str, ImageSet]:
+    def find(self) -> dict[str, ImageSet]:
+        # One error names all problems of all sets.
         sets: dict[str, ImageSet] = {}
         problems: dict[str, dict[str, None]] = {}
         for name in self.names:
@@ -179,16 +142,11 @@ class ImageNetShifts(ImageDataModule):
     ) -> ImageSet:
         rows = [(file, label_of[label]) for file, label in self._validation if label in label_of]
         check_count(name, len(rows), expected, self.root)
-        files = [file for file, _ in rows]
-        labels, keys = [label for _, label in rows], [file.name for file in files]
-        return FileImages(files, labels, keys, candidate_labels)
+        files, labels = [file for file, _ in rows], [label for _, label in rows]
+        return FileImages(files, labels, [file.name for file in files], candidate_labels)
 
     def _objectnet(self) -> ImageSet:
         images = self.objectnet.read()
-        rows = sorted(zip(images.keys, images.files, images.labels, strict=True))
-        return BorderedImages(
-            [file for _, file, _ in rows],
-            [self._groups[label][0] for _, _, label in rows],
-            [key for key, _, _ in rows],
-            self._groups,
-        )
+        images.labels = [self._groups[label][0] for label in images.labels]
+        images.candidate_labels = self._groups
+        return images

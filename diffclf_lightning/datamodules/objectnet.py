@@ -8,27 +8,24 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from diffclf_lightning.datamodules.names import read_classnames
+from diffclf_lightning.datamodules.names import read_lines
 from diffclf_lightning.datamodules.published import ManualSet
-from diffclf_lightning.datamodules.sets import FileImages, image_files, relative_keys
+from diffclf_lightning.datamodules.sets import FileImages, image_files
 from diffclf_lightning.errors import InputError
-
-BORDER = 2
-"""Width in pixels of the red border that marks every image as test data."""
 
 
 class BorderedImages(FileImages):
-    """Images in files, less a border of two pixels."""
+    """Images in files, less the red border of two pixels that marks all as test data."""
 
     def image(self, index: int) -> Image.Image:
-        """See :meth:`ImageSet.image`."""
-        return ImageOps.crop(super().image(index), border=BORDER)
+        return ImageOps.crop(super().image(index), border=2)
 
 
 class ObjectNet(ManualSet):
-    """The images of ObjectNet whose objects are in ImageNet; labels are the sorted objects.
+    """The 18,514 images of ObjectNet whose objects are in ImageNet, in ``root/objectnet-1.0``.
 
-    See :class:`ManualSet` for the arguments.
+    Labels are the 113 objects, sorted by name; the red border of every image is cropped away. See
+    :class:`ManualSet`.
     """
 
     name = "objectnet"
@@ -40,7 +37,7 @@ class ObjectNet(ManualSet):
         "    pytorch_to_imagenet_2012_id.json, imagenet_to_label_2012_v2"
     )
     expected_images = 18514
-    classnames = read_classnames("objectnet.txt")
+    classnames = read_lines("objectnet.txt")
 
     @property
     def imagenet_ids(self) -> list[list[int]]:
@@ -66,28 +63,27 @@ class ObjectNet(ManualSet):
         return groups
 
     def read(self) -> BorderedImages:
-        """See :meth:`SingleSet.read`."""
         self._objects()
         label_of = {name: label for label, name in enumerate(self.classnames)}
         images = self._base() / "images"
-        rows = [
-            (file, label_of[name])
-            for folder, name in sorted(self._json("folder_to_objectnet_label").items())
+        rows = sorted(
+            (file.relative_to(images).as_posix(), file, label_of[name])
+            for folder, name in self._json("folder_to_objectnet_label").items()
             if name in label_of
             for file in image_files(images / folder)
-        ]
+        )
         if not rows:
             raise self.missing(f"no images in {images}")
         self.check_count(len(rows))
-        files = [file for file, _ in rows]
-        return BorderedImages(files, [label for _, label in rows], relative_keys(files, images))
+        keys, files, labels = zip(*rows, strict=True)
+        return BorderedImages(files, labels, keys)
 
     def _base(self) -> Path:
         inside = (self.root / "mappings").is_dir()
         return self.root if inside else self.root / "objectnet-1.0"
 
     def _objects(self) -> dict[str, str]:
-        """ImageNet's labels of each object, which have to be the objects that we know."""
+        """ImageNet's labels of each object; the objects have to be those that we know."""
         objects = self._json("objectnet_to_imagenet_1k")
         if sorted(objects) != list(self.classnames):
             different = sorted(set(objects) ^ set(self.classnames))

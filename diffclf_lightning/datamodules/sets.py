@@ -1,4 +1,4 @@
-"""Sets that read their images only when asked for them."""
+"""Sets that read an image when it is asked for, and what finds and checks their files."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,7 +8,6 @@ from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from diffclf_lightning.datamodules.base import UNREADABLE, ImageSet
-from diffclf_lightning.errors import InputError
 
 
 class FileImages(ImageSet):
@@ -17,11 +16,9 @@ class FileImages(ImageSet):
     Args:
         files: The files.
         labels: Label of each file.
-        keys: A name for each file, that is the same on every machine.
-        candidate_labels: See :class:`ImageSet`.
+        keys: A name for each file that is the same on every machine.
+        candidate_labels: See :class:`ImageSet`. Defaults to None: all labels.
     """
-
-    keys: list[str]
 
     def __init__(
         self,
@@ -34,69 +31,47 @@ class FileImages(ImageSet):
         self.files = list(files)
 
     def image(self, index: int) -> Image.Image:
-        """See :meth:`ImageSet.image`."""
         with Image.open(self.files[index]) as stored:
             return stored.convert("RGB")
 
     def location(self, index: int) -> str:
-        """See :meth:`ImageSet.location`."""
         return str(self.files[index])
 
 
 class IndexedImages(ImageSet):
-    """Images of a data set that gives ``(image, label)`` by index and holds its labels apart.
+    """Images of an indexed data set of ``(image, label)``; their keys are their positions.
 
     Args:
-        dataset: The data set.
-        labels: Label of each image.
+        dataset: The data set, which gives PIL images.
+        labels: Label of each image, so that no image is read to learn it.
     """
 
     def __init__(self, dataset: Any, labels: Iterable[int]) -> None:
-        labels = [int(label) for label in labels]
-        super().__init__(labels, keys=[str(index) for index in range(len(labels))])
+        super().__init__([int(label) for label in labels])
         self.dataset = dataset
 
     def image(self, index: int) -> Image.Image:
-        """See :meth:`ImageSet.image`."""
         image: Image.Image = self.dataset[index][0]
         return image
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Images below a folder, sorted; hidden files and folders are left out.
-
-    Args:
-        folder: The folder.
-
-    Returns:
-        Their paths.
-    """
+    """Images below a folder, sorted, without hidden files and folders."""
     files = (file for file in folder.rglob("*") if file.suffix.lower() in IMG_EXTENSIONS)
-    return sorted(file for file in files if not _is_hidden(file.relative_to(folder)))
+    return sorted(
+        file
+        for file in files
+        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
 
 
 def relative_keys(files: Iterable[Path], folder: Path) -> list[str]:
-    """Names of files that do not depend on where a folder lies.
-
-    Args:
-        files: Files below the folder.
-        folder: The folder.
-
-    Returns:
-        Relative paths with forward slashes.
-    """
+    """Names of files below a folder: relative paths with forward slashes."""
     return [file.relative_to(folder).as_posix() for file in files]
 
 
 def missing_files(files: Sequence[Path]) -> list[int]:
-    """Which files do not exist, found by listing each folder once.
-
-    Args:
-        files: The files.
-
-    Returns:
-        Positions of the missing ones.
-    """
+    """Positions of the files that do not exist, found by listing each folder once."""
     listed = {
         parent: {entry.name for entry in parent.iterdir()} if parent.is_dir() else set()
         for parent in {file.parent for file in files}
@@ -109,16 +84,10 @@ ENDS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
 
 
 def damaged_files(files: Sequence[Path]) -> list[int]:
-    """Which files cannot be read, found by looking at their last bytes.
+    """Positions of the files that cannot be read, by their last bytes.
 
-    A file without a proper end is decoded before it is called damaged: some sound ones carry
-    something behind their end. Kinds of files without a known end are not looked at.
-
-    Args:
-        files: The files.
-
-    Returns:
-        Positions of the damaged ones.
+    A file without a proper end is decoded before it is called damaged, since some sound files go
+    on after their end. File types without a known end are not checked.
     """
     return [i for i, file in enumerate(files) if not _has_end(file) and not _decodes(file)]
 
@@ -142,32 +111,3 @@ def _decodes(file: Path) -> bool:
     except UNREADABLE:
         return False
     return True
-
-
-def labels_by_name(names: Iterable[str], classnames: Sequence[str]) -> list[int]:
-    """Labels of classes whose order is that of a file on the disk, not ours.
-
-    Args:
-        names: Names of classes, as in prompts.
-        classnames: Names in the order of labels.
-
-    Returns:
-        Label of each class.
-
-    Raises:
-        InputError: If a name is unknown.
-    """
-    labels = {name: label for label, name in enumerate(classnames)}
-    names = list(names)
-    unknown = [name for name in names if name not in labels]
-    if unknown:
-        raise InputError(
-            f"Expected classes among the {len(labels)} known ones, but got "
-            f"{', '.join(map(repr, unknown[:5]))}{' and more' if len(unknown) > 5 else ''}. Check "
-            "that the folder holds this data set, as it was published."
-        )
-    return [labels[name] for name in names]
-
-
-def _is_hidden(file: Path) -> bool:
-    return any(part.startswith(".") for part in file.parts)

@@ -29,7 +29,6 @@ class Rotation(Shift):
     degrees: float
 
     def __call__(self, images: Pixels) -> Pixels:
-        """See :class:`Rotation`."""
         turned = [
             ndimage.rotate(image, self.degrees * (-1) ** i, reshape=False, order=1)
             for i, image in enumerate(images)
@@ -44,7 +43,6 @@ class Translation(Shift):
     pixels: float
 
     def __call__(self, images: Pixels) -> Pixels:
-        """See :class:`Translation`."""
         directions = [(0, 1), (1, 0), (0, -1), (-1, 0)]
         moved = [
             ndimage.shift(image, self.pixels * np.array(directions[i % 4]), order=1)
@@ -60,7 +58,6 @@ class Scaling(Shift):
     factor: float
 
     def __call__(self, images: Pixels) -> Pixels:
-        """See :class:`Scaling`."""
         centre = (np.array(images.shape[1:]) - 1) / 2
         offset = centre - centre / self.factor
         matrix = np.full(2, 1 / self.factor)
@@ -76,7 +73,6 @@ class GaussianNoise(Shift):
     seed: int = 0
 
     def __call__(self, images: Pixels) -> Pixels:
-        """See :class:`GaussianNoise`."""
         noise = np.random.default_rng(self.seed).normal(scale=self.std, size=images.shape)
         return np.clip(images + noise, 0, 1)
 
@@ -88,7 +84,6 @@ class Blur(Shift):
     sigma: float
 
     def __call__(self, images: Pixels) -> Pixels:
-        """See :class:`Blur`."""
         blurred: Pixels = ndimage.gaussian_filter(images, (0, self.sigma, self.sigma))
         return blurred
 
@@ -100,7 +95,6 @@ class Contrast(Shift):
     factor: float
 
     def __call__(self, images: Pixels) -> Pixels:
-        """See :class:`Contrast`."""
         return 0.5 + self.factor * (images - 0.5)
 
 
@@ -112,7 +106,6 @@ class Occlusion(Shift):
     seed: int = 0
 
     def __call__(self, images: Pixels) -> Pixels:
-        """See :class:`Occlusion`."""
         occluded = images.copy()
         _, height, width = images.shape
         places = np.random.default_rng(self.seed).integers(

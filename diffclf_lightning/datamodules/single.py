@@ -1,74 +1,59 @@
-"""Data modules of one test set: what all of them check before the first image is evaluated."""
+"""Data modules of test sets below a folder, found and checked before the first evaluation."""
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from diffclf_lightning.datamodules.base import ImageDataModule, ImageSet, OnCorrupt
+from diffclf_lightning.datamodules.base import ImageDataModule, ImageSet
 from diffclf_lightning.datamodules.checks import checked
 
 Metric = Literal["accuracy", "mean_per_class_accuracy"]
 
 
-class SingleSet(ImageDataModule):
-    """A data module of one test set below a folder.
+class StoredSets(ImageDataModule):
+    """Base of the data modules whose test sets lie below a folder; a subclass gives :meth:`find`.
 
     Args:
-        root: The folder.
-        batch_size: Images in a batch.
-        num_workers: Worker processes that load images.
-        on_corrupt: What an image that cannot be read does: ``stop`` the run, or be left out
-            (``skip``) with a warning.
-
-    Raises:
-        InputError: If an argument is out of range.
+        root: The folder; ``~`` is expanded.
+        **kwargs: ``batch_size``, ``num_workers`` and ``on_corrupt`` of :class:`ImageDataModule`.
     """
 
-    name: str
-    """Name of the test set."""
-    metric: Metric = "accuracy"
-    """The metric that is published for the set."""
-
-    def __init__(
-        self,
-        root: str | Path,
-        batch_size: int = 64,
-        num_workers: int = 0,
-        on_corrupt: OnCorrupt = "stop",
-    ) -> None:
-        super().__init__(batch_size, num_workers, on_corrupt)
+    def __init__(self, root: str | Path, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.root = Path(root).expanduser()
-        self._images: ImageSet | None = None
+        self._sets: dict[str, ImageSet] = {}
 
     @abstractmethod
-    def read(self) -> ImageSet:
-        """Labels and names of all images; no image is opened.
+    def find(self) -> dict[str, ImageSet]:
+        """The test sets by name, checked; no image is decoded.
 
         Raises:
             InputError: If the data is not there, or not in its published form.
         """
 
     def setup(self, stage: str = "test") -> None:
-        """Find the images.
-
-        Args:
-            stage: Lightning's stage.
-
-        Raises:
-            InputError: If the data is not there, or not in its published form.
-        """
-        if self._images is None:
-            self._images = self._checked()
+        """Find the test sets, once; errors are those of :meth:`find`."""
+        self._sets = self._sets or self.find()
 
     def test_sets(self) -> dict[str, ImageSet]:
-        """See :meth:`ImageDataModule.test_sets`.
-
-        Without a trainer, which prepares the data and sets the module up, this does both.
-        """
-        if self._images is None:
+        """The test sets by name; prepares the data where no trainer has done so."""
+        if not self._sets:
             self.prepare_data()
-            self._images = self._checked()
-        return {self.name: self._images}
+            self.setup()
+        return dict(self._sets)
 
-    def _checked(self) -> ImageSet:
-        return checked(self.read(), self.name, self.root, self.on_corrupt)
+
+class SingleSet(StoredSets):
+    """Base of the data modules of one test set; a subclass gives :meth:`read`."""
+
+    name: str
+    """Name of the test set."""
+    metric: Metric = "accuracy"
+    """The metric that is published for the set."""
+
+    @abstractmethod
+    def read(self) -> ImageSet:
+        """Labels and keys of all images, unopened; errors are those of :meth:`find`."""
+
+    def find(self) -> dict[str, ImageSet]:
+        return {self.name: checked(self.read(), self.name, self.root, self.on_corrupt)}

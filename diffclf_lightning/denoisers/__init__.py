@@ -7,20 +7,27 @@ from diffclf_lightning.denoisers.class_conditional import (
     DiTDenoiser,
     UNetDenoiser,
 )
+from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.gaussian import GaussianDenoiser
-from diffclf_lightning.denoisers.schedule import Schedule
+from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
+from diffclf_lightning.denoisers.schedules import EDM, FlowMatching, Schedule, VariancePreserving
 from diffclf_lightning.denoisers.stable_diffusion import StableDiffusion
-from diffclf_lightning.denoisers.transforms import ADMCrop, CenterCrop
+from diffclf_lightning.denoisers.transforms import ADMCrop, ResizeCenterCrop
 
 __all__ = [
+    "EDM",
     "ADMCrop",
     "AutoDenoiser",
-    "CenterCrop",
     "ClassConditionalDenoiser",
+    "Conditioning",
     "Denoiser",
     "DiTDenoiser",
+    "FlowMatching",
     "GaussianDenoiser",
+    "PipelineDenoiser",
+    "ResizeCenterCrop",
     "Schedule",
     "StableDiffusion",
     "UNetDenoiser",
+    "VariancePreserving",
 ]

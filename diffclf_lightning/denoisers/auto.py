@@ -1,16 +1,15 @@
 """AutoDenoiser: the family of a pipeline, read from its ``model_index.json``."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Literal
 
-import diffusers
 import torch
 
-from diffclf_lightning.denoisers.base import Denoiser
-from diffclf_lightning.denoisers.class_conditional import DiTDenoiser, UNetDenoiser
-from diffclf_lightning.denoisers.stable_diffusion import StableDiffusion
+from diffclf_lightning.denoisers.loading import is_component, read_index
+from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
+from diffclf_lightning.denoisers.wholeness import unusable
 from diffclf_lightning.errors import InputError
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -19,17 +18,16 @@ EMBEDDED = "diffclf/"
 
 DType = Literal["float32", "float16", "bfloat16"]
 
-FAMILIES: dict[tuple[str, str], Any] = {
-    ("transformer", "DiTTransformer2DModel"): DiTDenoiser,
-    ("unet", "UNet2DModel"): UNetDenoiser,
-    ("unet", "UNet2DConditionModel"): StableDiffusion,
+FAMILIES = {
+    "DiTPipeline": "diffclf_lightning.denoisers.class_conditional:DiTDenoiser",
+    "DiTTransformer2DModel": "diffclf_lightning.denoisers.class_conditional:DiTDenoiser",
+    "UNet2DModel": "diffclf_lightning.denoisers.class_conditional:UNetDenoiser",
+    "UNet2DConditionModel": "diffclf_lightning.denoisers.stable_diffusion:StableDiffusion",
 }
-"""Family by the name and the class of the network."""
+"""Family by the class of its pipeline, or else of its network. A new one is a line here."""
 
-RENAMED: dict[tuple[Any, Any], str] = {
-    ("DiTPipeline", "Transformer2DModel"): "DiTTransformer2DModel"
-}
-"""Class of a network today, by pipeline and by the class that older pipelines name."""
+NETWORKS = ("transformer", "unet")
+"""Names of the network in pipelines."""
 
 
 class AutoDenoiser:
@@ -46,8 +44,8 @@ class AutoDenoiser:
         revision: str | None = None,
         cache_dir: str | None = None,
         local_files_only: bool = False,
-    ) -> Denoiser:
-        """Load a denoiser.
+    ) -> PipelineDenoiser:
+        """Load a denoiser, in evaluation mode.
 
         Args:
             pretrained_model_name_or_path: Folder of a diffusers pipeline, hub id, or
@@ -60,47 +58,34 @@ class AutoDenoiser:
             cache_dir: Folder of downloaded files.
             local_files_only: Whether to leave the hub alone.
 
-        Returns:
-            The denoiser, in evaluation mode.
-
         Raises:
             InputError: If there is no usable pipeline, or its family does not take an argument.
         """
         path = _resolve(pretrained_model_name_or_path)
         hub: dict[str, Any] = {"revision": revision, "cache_dir": cache_dir}
-        hub["local_files_only"] = local_files_only or None
-        hub = {name: value for name, value in hub.items() if value is not None}
-        index = _model_index(path, hub)
-        family = _family(path, index)
-        options = {"image_size": image_size, "lora": lora}
-        options = {name: value for name, value in options.items() if value is not None}
-        refused = sorted(options.keys() - family.options)
-        if refused:
+        hub["local_files_only"] = local_files_only
+        family = _family(path, read_index(path, **hub))
+        asked: dict[str, Any] = {"image_size": image_size, "lora": lora}
+        options = {name: value for name, value in asked.items() if value is not None}
+        if refused := sorted(options.keys() - family.options):
             raise InputError(
                 f"Expected no argument `{refused[0]}` for {str(path)!r}, but got "
                 f"{options[refused[0]]!r}. {family.__name__} does not take it: leave it out."
             )
         dtype = getattr(torch, torch_dtype) if isinstance(torch_dtype, str) else torch_dtype
-        files = {**hub, **({"variant": variant} if variant is not None else {})}
-        try:
-            loaded: Denoiser = family.from_pretrained(
-                path, index=index, torch_dtype=dtype, **options, **files
-            )
-        except OSError as error:
-            raise _unusable(path, str(error).split("\n")[0]) from error
-        return loaded
+        return family.from_pretrained(path, torch_dtype=dtype, variant=variant, **hub, **options)
 
 
-def _family(path: str, index: Mapping[str, Any]) -> Any:
-    for (component, class_name), family in FAMILIES.items():
-        named = (index.get(component) or (None, None))[1]
-        if RENAMED.get((index.get("_class_name"), named), named) == class_name:
+def _family(path: str, index: Mapping[str, Any]) -> type[PipelineDenoiser]:
+    networks = [index[name][1] for name in NETWORKS if is_component(index.get(name))]
+    for name in (index.get("_class_name"), *networks):
+        if isinstance(name, str) and name in FAMILIES:
+            family: type[PipelineDenoiser] = resolve_name(FAMILIES[name])
             return family
-    networks = [f"{component} {name}" for component, name in FAMILIES]
-    raise _unusable(
+    raise unusable(
         path,
-        f"its model_index.json names {index.get('_class_name')!r}, none of the known networks "
-        f"({', '.join(networks)})",
+        f"its model_index.json names {index.get('_class_name')!r}, and neither that nor its "
+        f"network is one of {', '.join(FAMILIES)}",
     )
 
 
@@ -115,28 +100,3 @@ def _resolve(name: str) -> str:
             f"({', '.join(known)}), but got {name!r}."
         )
     return str(folder)
-
-
-def _model_index(path: str, hub: Mapping[str, Any]) -> dict[str, Any]:
-    if Path(path).is_dir():
-        file = Path(path) / "model_index.json"
-        if not file.is_file():
-            raise _unusable(path, "it has no model_index.json")
-        try:
-            index: dict[str, Any] = json.loads(file.read_text())
-        except json.JSONDecodeError as error:
-            raise _unusable(path, f"its model_index.json is no JSON ({error})") from error
-        return index
-    try:
-        loaded: dict[str, Any] = diffusers.DiffusionPipeline.load_config(path, **hub)
-    except OSError as error:
-        raise _unusable(path, "it is no folder, and the hub gave no pipeline of that id") from error
-    return loaded
-
-
-def _unusable(path: str, reason: str) -> InputError:
-    return InputError(
-        "Expected `pretrained_model_name_or_path` to be a diffusers pipeline (a hub id or a "
-        "folder with model_index.json, the network and its scheduler), but got "
-        f"{str(path)!r}: {reason}."
-    )

@@ -1,32 +1,36 @@
 """Denoiser: one diffusers model family behind one small interface.
 
-Symbols: ``x_0`` a clean image or latent, ``x_t`` the same at timestep ``t``, ``noise`` what was
-added, ``conditioning`` what the model is told, one row a sample.
+Symbols: ``x_0`` a clean image or latent, ``x_t`` the same with noise at timestep ``t``,
+``conditioning`` what the network is told, one row a sample.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
 from diffclf_lightning.candidates import Condition
-from diffclf_lightning.denoisers.schedule import Schedule
-from diffclf_lightning.evaluation import Prediction
+from diffclf_lightning.denoisers.conditioning import Conditioning
+from diffclf_lightning.denoisers.schedules import Schedule
+from diffclf_lightning.denoisers.transforms import ResizeCenterCrop, SquareCrop
+from diffclf_lightning.evaluation import Noised, Prediction, Timesteps
 from diffclf_lightning.images import unit_range
 
 Transform = Callable[[Image], Tensor]
 
 
 class Denoiser(nn.Module, ABC):
-    """A diffusion model that predicts noise under a conditioning.
+    """A diffusion or flow model that is told a conditioning.
 
     Args:
-        schedule: The noise schedule.
-        vae: Autoencoder between images and latents (diffusers ``AutoencoderKL``); none for a
+        schedule: How samples are noised, and what the network outputs.
+        vae: Autoencoder between images and latents (diffusers ``AutoencoderKL``), or None for a
             model of pixels.
     """
 
@@ -39,61 +43,51 @@ class Denoiser(nn.Module, ABC):
 
     options: frozenset[str] = frozenset()
     """Arguments of :meth:`AutoDenoiser.from_pretrained` that not every family takes."""
+    crop: ClassVar[type[SquareCrop]] = ResizeCenterCrop
+    """How images come to the model's size."""
 
     vae: Any
     num_classes: int | None = None
-    """Number of classes that the model knows by id; none for a model of prompts."""
+    """Number of classes that the model knows by id, or None for a model of prompts."""
     predicts_variance: bool = False
-    """Whether :meth:`predict` gives the reverse step too."""
+    """Whether :meth:`predict` gives the variance of the reverse step too."""
 
     @property
     @abstractmethod
     def sample_shape(self) -> tuple[int, int, int]:
         """Shape ``(channels, height, width)`` of ``x_0``."""
 
-    @property
     @abstractmethod
-    def transform(self) -> Transform:
-        """From a PIL image to the pixels that :meth:`encode` takes."""
-
-    @abstractmethod
-    def condition(self, conditions: Sequence[Condition]) -> Tensor:
-        """Conditioning of class ids or prompts.
-
-        Args:
-            conditions: Class ids or prompts, whichever the family takes.
-
-        Returns:
-            One row a condition, shape ``(conditions, ...)``, on the model's device.
+    def condition(self, conditions: Sequence[Condition]) -> Conditioning:
+        """Conditioning of class ids or prompts, one row each, where the device has room for it.
 
         Raises:
             InputError: If the family does not take such conditions.
         """
 
     @abstractmethod
-    def null_conditioning(self, conditioning: Tensor) -> Tensor:
-        """Conditioning of "nothing said", of the shape of ``conditioning``.
-
-        Raises:
-            InputError: If the model has none.
-        """
+    def unconditional(self) -> Conditioning:
+        """Conditioning of "nothing said", one row; an InputError says that a model has none."""
 
     @abstractmethod
-    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Tensor) -> Tensor:
-        """The network's output in its own target (noise, or v).
+    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+        """The network's output in its own target, of the shape of ``x_t``.
 
         Args:
             x_t: Noised samples, float32, shape ``(batch, *sample_shape)``.
-            timestep: Timesteps, int64, shape ``(batch,)``.
-            conditioning: Rows of :meth:`condition`, shape ``(batch, ...)``.
-
-        Returns:
-            Output, of the shape of ``x_t``.
+            timestep: What the schedule tells the network of the time, shape ``(batch,)``.
+            conditioning: Rows of :meth:`condition`, one a sample.
         """
 
     @abstractmethod
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a diffusers pipeline folder that :class:`AutoDenoiser` loads again."""
+
+    @property
+    def transform(self) -> Transform:
+        """From a PIL image to the pixels that :meth:`encode` takes, by the family's crop."""
+        channels, size, _ = self.image_shape
+        return self.crop(size, channels)
 
     @property
     def vae_factor(self) -> int:
@@ -114,31 +108,36 @@ class Denoiser(nn.Module, ABC):
         """Device of the weights."""
         return next(self.parameters()).device
 
-    def to_samples(self, images: Tensor) -> Tensor:
-        """Images as the model sees them, float32 in [-1, 1].
+    @contextmanager
+    def speaking(self, *encoders: nn.Module) -> Iterator[None]:
+        """Text encoders on the model's device while they speak.
+
+        Afterwards they leave a GPU, unless the model is in training, so that the network has its
+        memory.
+        """
+        device = self.device
+        for encoder in encoders:
+            encoder.to(device)
+        try:
+            yield
+        finally:
+            if device.type != "cpu" and not self.training:
+                for encoder in encoders:
+                    encoder.to("cpu")
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images to ``x_0``, float32, shape ``(images, *sample_shape)``.
+
+        Of a latent model it is the posterior mean, shifted and scaled, else pixels in [-1, 1].
 
         Args:
             images: uint8 in [0, 255] or floating point in [0, 1], as torchvision gives them, of
                 shape ``(images, *image_shape)``.
 
-        Returns:
-            Scaled images, of the same shape.
-
         Raises:
             InputError: If shape, type or range is another, or values are not finite.
         """
-        return unit_range(images, self.image_shape) * 2 - 1
-
-    def encode(self, images: Tensor) -> Tensor:
-        r"""Images to ``x_0``; for a latent model the posterior mean, shifted and scaled.
-
-        Args:
-            images: As :meth:`to_samples` takes them.
-
-        Returns:
-            ``x_0``, float32, shape ``(images, *sample_shape)``.
-        """
-        samples = self.to_samples(images)
+        samples = unit_range(images, self.image_shape) * 2 - 1
         if self.vae is None:
             return samples
         mean: Tensor = self.vae.encode(samples.to(self.vae.dtype)).latent_dist.mean.float()
@@ -146,15 +145,11 @@ class Denoiser(nn.Module, ABC):
         scaled: Tensor = (mean - shift) * self.vae.config.scaling_factor
         return scaled
 
-    def add_noise(self, x_0: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
-        """See :meth:`Schedule.add_noise`."""
-        return self.schedule.add_noise(x_0, noise, timestep)
+    def at(self, times: Sequence[Fraction] | Tensor) -> Timesteps:
+        """Times in [0, 1) as the schedule sees them, on the CPU."""
+        return self.schedule(times)
 
-    def target(self, x_0: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
-        """See :meth:`Schedule.target`."""
-        return self.schedule.target(x_0, noise, timestep)
-
-    def predict(self, x_t: Tensor, timestep: Tensor, conditioning: Tensor) -> Prediction:
-        """What the model says, in one forward pass; arguments as in :meth:`forward`."""
-        output = self(x_t, timestep, conditioning)
-        return Prediction(self.schedule.noise(output, x_t, timestep))
+    def predict(self, noised: Noised, conditioning: Mapping[str, Tensor]) -> Prediction:
+        """What the model says of noised samples, told one row each, in one forward pass."""
+        output = self(noised.x_t, noised.at.timestep, conditioning)
+        return Prediction(noised, output, self.schedule.target)

@@ -8,17 +8,21 @@ with temperature :math:`D (\lambda_{max} - \lambda_{min}) / 2` gives the exact B
 D dimensions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import diffusers
+import numpy as np
 import torch
+from scipy.special import expit
 from torch import Tensor, nn
 
 from diffclf_lightning.candidates import Condition
-from diffclf_lightning.denoisers.base import Denoiser, Transform
-from diffclf_lightning.denoisers.schedule import Schedule
-from diffclf_lightning.denoisers.transforms import CenterCrop
+from diffclf_lightning.denoisers.base import Denoiser
+from diffclf_lightning.denoisers.conditioning import Conditioning
+from diffclf_lightning.denoisers.schedules import Schedule, VariancePreserving
+from diffclf_lightning.evaluation import Noised
+from diffclf_lightning.evaluation.noised import broadcast
 
 
 class GaussianDenoiser(Denoiser):
@@ -29,6 +33,8 @@ class GaussianDenoiser(Denoiser):
         std: Standard deviation ``s`` of every class.
         num_train_timesteps: Number of timesteps, evenly spaced in the log signal-to-noise ratio.
         max_log_snr: They run from this log signal-to-noise ratio down to its negative.
+        schedule: Another schedule. Defaults to None: variance preserving, as the two arguments
+            before say.
     """
 
     def __init__(
@@ -37,13 +43,13 @@ class GaussianDenoiser(Denoiser):
         std: float = 1.0,
         num_train_timesteps: int = 1000,
         max_log_snr: float = 10.0,
+        schedule: Schedule | None = None,
     ) -> None:
         self.max_log_snr = max_log_snr
-        abar = torch.linspace(
-            max_log_snr, -max_log_snr, num_train_timesteps, dtype=torch.float64
-        ).sigmoid()
-        betas = 1 - abar / torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])
-        super().__init__(Schedule(diffusers.DDPMScheduler(trained_betas=betas.numpy())))
+        abar = expit(np.linspace(max_log_snr, -max_log_snr, num_train_timesteps))
+        betas = 1 - abar / np.append(1, abar[:-1])
+        even = diffusers.DDPMScheduler(trained_betas=betas)
+        super().__init__(schedule or VariancePreserving(even))
         self.means = nn.Parameter(means, requires_grad=False)
         self.std = std
         self.num_classes: int = len(means)
@@ -55,50 +61,36 @@ class GaussianDenoiser(Denoiser):
 
     @property
     def sample_shape(self) -> tuple[int, int, int]:
-        """See :attr:`Denoiser.sample_shape`."""
         _, channels, height, width = self.means.shape
         return channels, height, width
 
-    @property
-    def transform(self) -> Transform:
-        """Short side bicubic to the size, then the centre."""
-        channels, height, _ = self.sample_shape
-        return CenterCrop(height, channels)
+    def condition(self, conditions: Sequence[Condition]) -> Conditioning:
+        ids = torch.tensor(list(conditions), dtype=torch.int64, device=self.device)
+        return Conditioning({"class_labels": ids})
 
-    def condition(self, conditions: Sequence[Condition]) -> Tensor:
-        """See :meth:`Denoiser.condition`."""
-        return torch.tensor(list(conditions), dtype=torch.int64, device=self.device)
+    def unconditional(self) -> Conditioning:
+        """The mixture of all classes, equally likely."""
+        return Conditioning({"mixture": torch.ones(1, device=self.device)})
 
-    def null_conditioning(self, conditioning: Tensor) -> Tensor:
-        """There is none: the classes are all there is.
-
-        Raises:
-            TypeError: Always.
-        """
-        raise TypeError('GaussianDenoiser has no conditioning for "no class".')
-
-    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Tensor) -> Tensor:
-        """See :meth:`Denoiser.forward`."""
-        alpha, sigma = self.schedule.scales(timestep, x_t.ndim)
+    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+        told = self.schedule.of(timestep)
+        alpha, sigma = broadcast(told.alpha, x_t), broadcast(told.sigma, x_t)
         variance = alpha**2 * self.std**2 + sigma**2
-        return sigma * (x_t - alpha * self.means[conditioning]) / variance
+        if "class_labels" in conditioning:
+            mean = self.means[conditioning["class_labels"]]
+        else:
+            surplus = (x_t[:, None] - alpha[:, None] * self.means).flatten(2).square().sum(dim=-1)
+            weights = (-surplus / variance.reshape(-1, 1) / 2).softmax(dim=1)
+            mean = (weights @ self.means.flatten(1)).reshape(x_t.shape)
+        noise = sigma * (x_t - alpha * mean) / variance
+        x_0 = (alpha * self.std**2 * x_t + sigma**2 * mean) / variance
+        return self.schedule.target.of(Noised(x_0, noise, told))
 
     def bayes_posterior(self, x_0: Tensor) -> Tensor:
-        """Exact posterior under a uniform prior.
-
-        Args:
-            x_0: Samples, shape ``(images, *sample_shape)``.
-
-        Returns:
-            Probabilities, shape ``(images, classes)``.
-        """
+        """Exact posterior of ``x_0`` under a uniform prior, shape ``(images, classes)``."""
         distance = (x_0[:, None] - self.means[None]).flatten(2).square().sum(dim=-1)
         return (-distance / (2 * self.std**2)).softmax(dim=-1)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """There is no diffusers pipeline of it.
-
-        Raises:
-            TypeError: Always.
-        """
+        """There is no diffusers pipeline of it: raises a TypeError."""
         raise TypeError("GaussianDenoiser is no diffusers pipeline; save its `means`.")

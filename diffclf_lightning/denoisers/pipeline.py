@@ -1,34 +1,153 @@
-"""Diffusers pipeline folders: how parts are laid out on disk."""
+"""Denoisers that diffusers pipelines hold: how they are loaded, tuned and written."""
 
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
+
+import torch
+from diffusers import DiffusionPipeline
+from torch import nn
+
+from diffclf_lightning.denoisers.base import Denoiser
+from diffclf_lightning.denoisers.loading import load_components
+from diffclf_lightning.denoisers.wholeness import said
+from diffclf_lightning.errors import InputError
 
 RENAMED = {"TokenizersBackend": "PreTrainedTokenizerFast"}
 """Names of transformers 5 that version 4 has under another; version 5 knows both."""
 
 
-def save_pipeline(
-    folder: str | Path, name: str, parts: Mapping[str, Any], extra: Mapping[str, Any] | None = None
-) -> None:
-    """Write the parts of a pipeline as diffusers lays them out.
+class PipelineDenoiser(Denoiser):
+    """A family of models that come as diffusers pipelines.
 
-    Args:
-        folder: The folder, made if need be.
-        name: Class name of the pipeline.
-        parts: Parts by their name in the pipeline; each has ``save_pretrained``.
-        extra: Further entries of ``model_index.json``.
+    A family says which pipeline and which of its components; its constructor takes these by name.
+    :meth:`from_pretrained` loads them whole, and :meth:`save_pretrained` writes them again. Half
+    of a loaded autoencoder, the decoder, is kept apart from the network: it goes to no device and
+    into no checkpoint, and is there again when the pipeline is written.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    index: dict[str, Any] = {"_class_name": name}
-    for part, module in parts.items():
-        module.save_pretrained(folder / part)
-        kind = type(module).__name__
-        index[part] = [type(module).__module__.split(".")[0], RENAMED.get(kind, kind)]
-    index.update(extra or {})
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
-    for file in folder.rglob("*"):
-        if file.is_file():
-            file.chmod(0o644)
+
+    pipeline_class: ClassVar[type[DiffusionPipeline]]
+    """The pipeline in diffusers."""
+    components: ClassVar[tuple[str, ...]]
+    """What the constructor takes of the pipeline; a name that ends in ``?`` may be absent."""
+
+    _decoder: Mapping[str, nn.Module] = MappingProxyType({})
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        *,
+        torch_dtype: torch.dtype = torch.float32,
+        variant: str | None = None,
+        revision: str | None = None,
+        cache_dir: str | None = None,
+        local_files_only: bool = False,
+        lora: str | None = None,
+        **options: Any,
+    ) -> Self:
+        """Load a pipeline, of a ``path`` that is a folder or hub id, in evaluation mode.
+
+        ``options`` are further arguments of the constructor; the others, and errors, are those of
+        :meth:`AutoDenoiser.from_pretrained`.
+        """
+        hub: dict[str, Any] = {"cache_dir": cache_dir, "local_files_only": local_files_only}
+        loaded = load_components(
+            cls.pipeline_class,
+            cls.components,
+            path,
+            torch_dtype=torch_dtype,
+            variant=variant,
+            revision=revision,
+            **hub,
+        )
+        denoiser = cls.from_components(loaded, **options)
+        denoiser._decoder = _detached_decoder(denoiser.vae)
+        if lora is not None:
+            denoiser.load_lora(lora, **hub)
+        return denoiser.eval()
+
+    @classmethod
+    def from_components(cls, components: Mapping[str, Any], **options: Any) -> Self:
+        """The denoiser of loaded components by their name in the pipeline, None where absent.
+
+        ``options`` are further arguments of the constructor.
+        """
+        return cls(**components, **options)
+
+    def to_components(self) -> dict[str, Any]:
+        """Components by their name in the pipeline, the inverse of :meth:`from_components`."""
+        names = [name.rstrip("?") for name in self.components]
+        own = {name: getattr(self, name) for name in names if name != "scheduler"}
+        return {**own, "scheduler": self.schedule.scheduler}
+
+    def load_lora(self, path: str, **hub: Any) -> None:
+        """Load LoRA weights with diffusers' own loader, and fuse them.
+
+        ``path`` is a file, a folder or a hub id; ``hub`` is passed on to diffusers for an id.
+
+        Raises:
+            InputError: If there are none, none of them belongs to the networks, or the family
+                takes none.
+        """
+        name = self.pipeline_class.__name__
+        if not hasattr(self.pipeline_class, "load_lora_weights"):
+            raise InputError(
+                f"Expected no argument `lora` for a {name}, but got {path!r}. Leave it out."
+            )
+        absent = dict.fromkeys(inspect.signature(self.pipeline_class).parameters)
+        pipeline: Any = self.pipeline_class(**{**absent, **self.to_components()})
+        expected = f"Expected argument `lora` to be LoRA weights of a {name}"
+        try:
+            pipeline.load_lora_weights(path, **hub)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{expected}, but {path!r} does not load: {said(error)}. Give a file, a folder or "
+                "a hub id; if peft is missing, `pip install 'diffclf-lightning[lora]'`."
+            ) from error
+        if not pipeline.get_list_adapters():
+            raise InputError(
+                f"{expected}, but nothing in {path!r} belongs to it. Take weights of this family."
+            )
+        pipeline.fuse_lora()
+        pipeline.unload_lora_weights()
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        folder = Path(folder)
+        index: dict[str, Any] = {"_class_name": self.pipeline_class.__name__}
+        with self._whole_vae():
+            for name, component in self.to_components().items():
+                if hasattr(component, "save_pretrained"):
+                    component.save_pretrained(folder / name)
+                    kind = type(component)
+                    library = kind.__module__.split(".")[0]
+                    index[name] = [library, RENAMED.get(kind.__name__, kind.__name__)]
+                elif component is not None:
+                    index[name] = component
+        (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+        for file in folder.rglob("*"):
+            if file.is_file():
+                file.chmod(0o644)
+
+    @contextmanager
+    def _whole_vae(self) -> Iterator[None]:
+        for name, module in self._decoder.items():
+            setattr(self.vae, name, module.to(self.vae.dtype))
+        try:
+            yield
+        finally:
+            for name in self._decoder:
+                delattr(self.vae, name)
+
+
+def _detached_decoder(vae: Any) -> dict[str, nn.Module]:
+    decoder = {}
+    for name in ("decoder", "post_quant_conv"):
+        if (module := getattr(vae, name, None)) is not None:
+            decoder[name] = module
+            delattr(vae, name)
+    return decoder

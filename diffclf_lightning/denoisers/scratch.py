@@ -35,9 +35,6 @@ def dit(
         num_attention_heads: Heads of each block.
         attention_head_dim: Width of each head.
         patch_size: Side of a patch.
-
-    Returns:
-        The network.
     """
     model = DiTTransformer2DModel(
         num_attention_heads=num_attention_heads,
@@ -49,24 +46,20 @@ def dit(
         patch_size=patch_size,
         num_embeds_ada_norm=num_classes,
     )
-    zeroed = [block.norm1.linear for block in model.transformer_blocks]
-    for layer in [*zeroed, model.proj_out_1, model.proj_out_2]:
+    modulations = [block.norm1 for block in model.transformer_blocks]
+    for layer in (*(m.linear for m in modulations), model.proj_out_1, model.proj_out_2):
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
-    for block in model.transformer_blocks:
-        nn.init.normal_(block.norm1.emb.class_embedder.embedding_table.weight, std=0.3)
+    for modulation in modulations:
+        nn.init.normal_(modulation.emb.class_embedder.embedding_table.weight, std=0.3)
     return model
 
 
 def word_tokenizer(words: Sequence[str], max_length: int) -> PreTrainedTokenizerFast:
     """A tokenizer of whole words: lower case, split at spaces and punctuation.
 
-    Args:
-        words: The vocabulary; any other word becomes ``<unk>``.
-        max_length: Length of a prompt in tokens, begin and end included.
-
-    Returns:
-        The tokenizer.
+    Words that are not among its own become ``<unk>``; prompts have up to ``max_length`` tokens,
+    begin and end included.
     """
     special = ["<pad>", "<unk>", "<begin>", "<end>"]
     vocabulary = {w: i for i, w in enumerate([*special, *dict.fromkeys(w.lower() for w in words)])}
@@ -98,7 +91,7 @@ def text_to_image(
     text_layers: int = 2,
     block_out_channels: tuple[int, int] = (32, 64),
 ) -> StableDiffusion:
-    """A new, small model in the form of Stable Diffusion, without VAE.
+    """A new, small model in the form of Stable Diffusion, without VAE, for training both parts.
 
     Args:
         sample_size: Side of the images.
@@ -109,9 +102,6 @@ def text_to_image(
         width: Width of the text encoder.
         text_layers: Its layers.
         block_out_channels: Channels of the U-Net's two levels; the second has cross-attention.
-
-    Returns:
-        The denoiser; its text encoder is trained with it.
     """
     tokenizer = word_tokenizer(words, max_tokens)
     text = CLIPTextConfig(

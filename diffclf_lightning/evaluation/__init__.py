@@ -1,13 +1,19 @@
-"""Evaluation of candidate conditionings: trials, losses, strategies, table and engine."""
+"""Evaluation of candidate conditionings: trials, losses, strategies, table, scores and engine."""
 
 from diffclf_lightning.evaluation.batching import find_evaluations_per_batch
-from diffclf_lightning.evaluation.bound import variational_bound
-from diffclf_lightning.evaluation.engine import NoisePredictor, evaluate
-from diffclf_lightning.evaluation.grids import Grid, NestedGrid, PublishedGrid, UniformGrid
+from diffclf_lightning.evaluation.engine import Predictor, evaluate
+from diffclf_lightning.evaluation.grids import (
+    GoldenGrid,
+    NestedGrid,
+    PublishedGrid,
+    TimeGrid,
+    UniformGrid,
+)
+from diffclf_lightning.evaluation.labels import best_candidates, log_posterior, per_label
 from diffclf_lightning.evaluation.losses import (
+    ElementwiseLoss,
+    ErrorFunction,
     Loss,
-    NoiseFunction,
-    NoiseLoss,
     Sum,
     VariationalBound,
     get_loss,
@@ -16,31 +22,77 @@ from diffclf_lightning.evaluation.losses import (
     l1,
     l2,
 )
-from diffclf_lightning.evaluation.prediction import Prediction, ReverseStep
+from diffclf_lightning.evaluation.noised import (
+    FlowTarget,
+    Noised,
+    NoiseTarget,
+    Prediction,
+    ReverseStep,
+    SampleTarget,
+    Target,
+    Timesteps,
+    VTarget,
+)
+from diffclf_lightning.evaluation.scored import ScoreTable
+from diffclf_lightning.evaluation.scores import (
+    ExponentialWeight,
+    MeanError,
+    PiecewiseWeight,
+    RelativeToReference,
+    Score,
+    TimeWeight,
+    UniformWeight,
+    WeightedError,
+)
 from diffclf_lightning.evaluation.strategies import Full, Staged, Strategy
 from diffclf_lightning.evaluation.table import ErrorTable
-from diffclf_lightning.evaluation.trials import Noise, Trials, TrialSource, pixel_bytes
+from diffclf_lightning.evaluation.trials import (
+    NoiseBank,
+    NoiseSource,
+    Trials,
+    TrialSource,
+    pixel_bytes,
+)
 
 __all__ = [
+    "ElementwiseLoss",
+    "ErrorFunction",
     "ErrorTable",
+    "ExponentialWeight",
+    "FlowTarget",
     "Full",
-    "Grid",
+    "GoldenGrid",
     "Loss",
+    "MeanError",
     "NestedGrid",
-    "Noise",
-    "NoiseFunction",
-    "NoiseLoss",
-    "NoisePredictor",
+    "NoiseBank",
+    "NoiseSource",
+    "NoiseTarget",
+    "Noised",
+    "PiecewiseWeight",
     "Prediction",
+    "Predictor",
     "PublishedGrid",
+    "RelativeToReference",
     "ReverseStep",
+    "SampleTarget",
+    "Score",
+    "ScoreTable",
     "Staged",
     "Strategy",
     "Sum",
+    "Target",
+    "TimeGrid",
+    "TimeWeight",
+    "Timesteps",
     "TrialSource",
     "Trials",
     "UniformGrid",
+    "UniformWeight",
+    "VTarget",
     "VariationalBound",
+    "WeightedError",
+    "best_candidates",
     "evaluate",
     "find_evaluations_per_batch",
     "get_loss",
@@ -48,6 +100,7 @@ __all__ = [
     "huber",
     "l1",
     "l2",
+    "log_posterior",
+    "per_label",
     "pixel_bytes",
-    "variational_bound",
 ]

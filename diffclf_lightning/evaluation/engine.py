@@ -1,20 +1,25 @@
-r"""The engine: fills the error table, packing all work of a block into batches of one shape.
+r"""The engine: fills the error table, packing all work of a round into batches of one shape.
 
-The work of a block is every remaining (image, candidate) pair times every trial of the block. A
-flat index runs over it and is cut into batches of equal size, so that the model always sees full
-batches whatever the number of images or candidates. Indices stay on the device; inside a block
-nothing is copied to the host.
+The work of a round is every trial that the strategy asks for, of any image and candidate. A flat
+index runs over it and is cut into batches of equal size, so that the model always sees full
+batches whatever the number of images or candidates. Indices stay on the device; a round asks the
+device twice, what the strategy wants and whether all errors are finite, and inside it nothing is
+copied to the host.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.evaluation.losses import Loss, NoiseFunction, get_losses
-from diffclf_lightning.evaluation.prediction import Prediction
+from diffclf_lightning.evaluation.losses import Loss
+from diffclf_lightning.evaluation.noised import Noised, Prediction, Timesteps
+from diffclf_lightning.evaluation.ragged import starts
+from diffclf_lightning.evaluation.scores import MeanError, Score
 from diffclf_lightning.evaluation.strategies import Strategy
 from diffclf_lightning.evaluation.table import ErrorTable
 from diffclf_lightning.evaluation.trials import Trials
@@ -22,42 +27,111 @@ from diffclf_lightning.evaluation.trials import Trials
 Progress = Callable[[int], None]
 
 
-class NoisePredictor(Protocol):
+class Conditionings(Protocol):
+    """What the engine needs of conditioning: rows."""
+
+    @property
+    def num_rows(self) -> int:
+        """Number of candidates."""
+
+    def rows(self, index: Tensor) -> Any:
+        """Conditioning of some candidates, on the device of the index."""
+
+
+class Predictor(Protocol):
     """What the engine needs of a model."""
 
-    def add_noise(self, x_0: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
-        """Diffuse ``x_0`` to ``timestep``; float32, shapes ``(batch, ...)`` and ``(batch,)``."""
+    def at(self, times: Sequence[Fraction]) -> Timesteps:
+        """Times in [0, 1) as the model's schedule sees them."""
 
-    def predict(self, x_t: Tensor, timestep: Tensor, conditioning: Tensor) -> Prediction:
-        """What the model says of ``x_t``, in one forward pass."""
+    def predict(self, noised: Noised, conditioning: Any) -> Prediction:
+        """What the model says of noised samples, in one forward pass."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """The evaluations of a round, in order of image, candidate and trial.
+
+    Args:
+        images: Image of each pair that has work.
+        candidates: Candidate of each.
+        first: First trial of each.
+        begins: Place of its first evaluation in the round.
+        sizes: Number of evaluations of each image, on the host.
+    """
+
+    images: Tensor
+    candidates: Tensor
+    first: Tensor
+    begins: Tensor
+    sizes: Sequence[int]
+
+    @classmethod
+    def of(cls, counts: Tensor, more: Tensor) -> "Work":
+        """Plan a round.
+
+        Args:
+            counts: Trials so far, on the CPU, shape ``(images, candidates)``.
+            more: Trials to add, likewise.
+
+        Returns:
+            The plan, on the CPU.
+        """
+        images, candidates = more.nonzero(as_tuple=True)
+        first, begins = counts[images, candidates], starts(more[images, candidates])
+        return cls(images, candidates, first, begins, more.sum(dim=1).tolist())
+
+    def __len__(self) -> int:
+        return sum(self.sizes)
+
+    def to(self, device: torch.device) -> "Work":
+        """The same on a device."""
+        images, candidates = self.images.to(device), self.candidates.to(device)
+        return Work(images, candidates, self.first.to(device), self.begins.to(device), self.sizes)
+
+    def at(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Image, candidate and trial of evaluations of the round."""
+        pair = torch.searchsorted(self.begins, index, right=True) - 1
+        return (
+            self.images[pair],
+            self.candidates[pair],
+            self.first[pair] + index - self.begins[pair],
+        )
 
 
 @torch.no_grad()
 def evaluate(
-    model: NoisePredictor,
+    model: Predictor,
     x_0: Tensor,
-    conditioning: Tensor,
+    conditioning: Conditionings,
     trials: Trials,
     strategy: Strategy,
-    loss: str | Loss | NoiseFunction,
-    other_losses: Sequence[str | Loss | NoiseFunction] = (),
+    losses: Sequence[Loss],
+    score: Score | None = None,
     *,
     labels: Tensor | None = None,
+    allowed: Tensor | None = None,
+    reference: Conditionings | None = None,
     names: Sequence[str] | None = None,
     evaluations_per_batch: int = 256,
     on_progress: Progress | None = None,
 ) -> ErrorTable:
-    r"""Errors of every candidate conditioning of every image.
+    """Errors of candidate conditionings of every image, as many as the strategy asks for.
 
     Args:
-        model: Adds noise and predicts it.
+        model: Says what noise it sees.
         x_0: Clean images or latents, float32, shape ``(images, ...)``.
-        conditioning: Conditioning of each candidate, shape ``(candidates, ...)``.
-        trials: Timesteps and noise, the same for all candidates of an image.
-        strategy: Which candidates stay after each block.
-        loss: Compares noise with what the model says, and decides which candidates stay.
-        other_losses: Further ones, computed of the same forward passes.
-        labels: Label of each candidate, shape ``(candidates,)``; its index when not given.
+        conditioning: Conditioning of the candidates.
+        trials: Times and noise, the same for all candidates of an image.
+        strategy: How many trials each candidate gets; bound to the candidates and the trials.
+        losses: Losses that are computed of each forward pass.
+        score: Decides which candidates get further trials. Defaults to None: the mean of the
+            first loss.
+        labels: Label of each candidate, shape ``(candidates,)``. Defaults to None: its index.
+        allowed: Candidates of each image, bool, shape ``(images, candidates)``, at least one each.
+            Defaults to None: all.
+        reference: Conditioning of one row that meets the trials of each image beside the
+            candidates.
         names: Names of the candidates, for messages.
         evaluations_per_batch: Largest number of evaluations in one forward pass.
         on_progress: Called with the number of evaluations of each forward pass.
@@ -66,66 +140,125 @@ def evaluate(
         The error table of the images.
 
     Raises:
-        InputError: If the losses are unknown or the same, or the model gives an error that is not
-            finite; the message names the candidate and the timestep.
+        InputError: If the model gives an error that is not finite (the message names the candidate
+            and the time), or an image has no allowed candidate.
+        RuntimeError: If the strategy asks for more trials than there are.
     """
-    losses = get_losses(loss, other_losses)
-    decides = losses[0].name
-    num_images, num_candidates = len(x_0), len(conditioning)
-    device = x_0.device
+    device, shape = x_0.device, (len(x_0), conditioning.num_rows)
+    score = score or MeanError(losses[0].name)
     if labels is None:
-        labels = torch.arange(num_candidates, device=device)
-    shape = (num_images, num_candidates, len(trials))
-    empty = torch.full(shape, torch.nan, dtype=torch.float32, device=device)
-    tables = {one.name: empty.clone() for one in losses}
-    alive = torch.ones(shape[:2], dtype=torch.bool, device=device)
-
-    for block, span in enumerate(trials.blocks):
-        pairs = alive.nonzero()
-        work = len(pairs) * len(span)
-        for batch, valid in _batches(work, evaluations_per_batch, device):
-            image, candidate = pairs[batch // len(span)].unbind(dim=1)
-            trial = batch % len(span) + span.start
-            timestep, noise = trials.of(image, trial)
-            x_t = model.add_noise(x_0[image], noise, timestep)
-            prediction = model.predict(x_t, timestep, conditioning[candidate])
-            place = image[:valid], candidate[:valid], trial[:valid]
-            for one in losses:
-                tables[one.name][place] = one(noise, prediction)[:valid]
-            if on_progress is not None:
-                on_progress(valid)
-        for name, table in tables.items():
-            done = table[..., span.start : span.stop]
-            _check_finite(name, done, alive, trials.timesteps[span.start : span.stop], names)
-        alive = strategy.survivors(block, tables[decides][..., : span.stop], alive)
-    return ErrorTable(tables.pop(decides), alive, labels, tables)
+        labels = torch.arange(shape[1], device=device)
+    if allowed is None:
+        allowed = torch.ones(shape, dtype=torch.bool, device=device)
+    elif not allowed.any(dim=1).all():
+        raise InputError(
+            "Expected argument `allowed` to leave every image at least one candidate, but image "
+            f"{int((~allowed.any(dim=1)).nonzero()[0])} of the batch has none."
+        )
+    passes = _Passes(model, x_0, trials, losses, evaluations_per_batch, on_progress)
+    table = passes.table(allowed, labels)
+    if reference is not None:
+        table = replace(table, reference=passes.table(allowed[:, :1] | True, labels[:1]))
+    counts = torch.zeros(shape, dtype=torch.int64)
+    while (more := strategy.further(table.scored(score)).cpu()).any():
+        met = counts.amax(dim=1, keepdim=True)
+        table = passes.fill(table, counts, more, conditioning, names)
+        counts = counts + more
+        if reference is not None and table.reference is not None:
+            new = counts.amax(dim=1, keepdim=True) - met
+            beside = passes.fill(table.reference, met, new, reference, ["the reference"])
+            table = replace(table, reference=beside)
+    return replace(table, finalists=strategy.finalists(table.scored(score)))
 
 
-def _batches(work: int, largest: int, device: torch.device) -> Iterator[tuple[Tensor, int]]:
-    """Flat indices in as few batches as fit, all of one size, and how many of each count.
+class _Passes:
+    """The forward passes of a batch of images."""
 
-    The last batch is filled up with repeats of the last index, fewer than there are batches.
-    """
+    def __init__(
+        self,
+        model: Predictor,
+        x_0: Tensor,
+        trials: Trials,
+        losses: Sequence[Loss],
+        evaluations_per_batch: int,
+        on_progress: Progress | None,
+    ) -> None:
+        self.model, self.x_0, self.trials, self.losses = model, x_0, trials, losses
+        self.evaluations_per_batch, self.on_progress = evaluations_per_batch, on_progress
+        self.timesteps = model.at(trials.times).to(x_0.device)
+
+    def table(self, allowed: Tensor, labels: Tensor) -> ErrorTable:
+        names = [loss.name for loss in self.losses]
+        return ErrorTable.empty(names, allowed, labels, self.timesteps)
+
+    def fill(
+        self,
+        table: ErrorTable,
+        counts: Tensor,
+        more: Tensor,
+        conditioning: Conditionings,
+        names: Sequence[str] | None,
+    ) -> ErrorTable:
+        """The table with further trials; counts so far and trials to add are on the CPU."""
+        last = int((counts + more).amax())
+        if last > len(self.trials):
+            raise RuntimeError(
+                f"Expected a strategy that asks for at most {len(self.trials)} trials, but got "
+                f"{last}. Its `stages` must end with the most that it asks for."
+            )
+        self.trials.noise.reserve(last)
+        planned = Work.of(counts, more)
+        work = planned.to(self.x_0.device)
+        errors = {
+            loss.name: torch.empty(len(work), dtype=torch.float32, device=self.x_0.device)
+            for loss in self.losses
+        }
+        for start, size in _batches(len(work), self.evaluations_per_batch):
+            index = _indices(start, size, len(work), self.x_0.device)
+            image, candidate, trial = work.at(index)
+            noise = self._noise(planned, start, image, trial)
+            noised = Noised(self.x_0[image], noise, self.timesteps[trial])
+            prediction = self.model.predict(noised, conditioning.rows(candidate))
+            valid = min(len(index), len(work) - start)
+            for loss in self.losses:
+                errors[loss.name][start : start + valid] = loss(noised, prediction)[:valid]
+            if self.on_progress is not None:
+                self.on_progress(valid)
+        if not torch.stack([new.isfinite().all() for new in errors.values()]).all():
+            raise self._not_finite(errors, work, names)
+        return table.extended(more.to(self.x_0.device), errors, work.sizes)
+
+    def _noise(self, planned: Work, start: int, image: Tensor, trial: Tensor) -> Tensor:
+        if self.trials.noise.on_host:
+            host = torch.device("cpu")
+            image, _, trial = planned.at(_indices(start, len(image), len(planned), host))
+        return self.trials.noise.rows(image, trial).to(self.x_0.device)
+
+    def _not_finite(
+        self, errors: Mapping[str, Tensor], work: Work, names: Sequence[str] | None
+    ) -> InputError:
+        loss, new = next((k, v) for k, v in errors.items() if not v.isfinite().all())
+        bad = (~new.isfinite()).nonzero()
+        image, candidate, trial = (int(index) for index in work.at(bad[0]))
+        name = candidate if names is None else repr(names[candidate])
+        return InputError(
+            f"Expected finite errors, but the model gave {new[bad[0]].item()} for candidate {name} "
+            f"at timestep {self.timesteps.timestep[trial].item():g} ({loss}, image {image} of the "
+            f"batch, {len(bad)} of {len(work)} evaluations). Check the weights (a damaged file?) "
+            "and the precision (float16 overflows where bfloat16 does not)."
+        )
+
+
+def _batches(work: int, largest: int) -> Iterator[tuple[int, int]]:
+    """Start and size of as few batches as fit, all of one size."""
     if work == 0:
         return
     count = -(-work // largest)
     size = -(-work // count)
-    index = torch.arange(count * size, device=device).clamp(max=work - 1)
     for start in range(0, work, size):
-        yield index[start : start + size], min(size, work - start)
+        yield start, size
 
 
-def _check_finite(
-    loss: str, errors: Tensor, alive: Tensor, timesteps: Tensor, names: Sequence[str] | None
-) -> None:
-    bad = ~errors.isfinite() & alive[..., None]
-    if not bad.any():
-        return
-    image, candidate, trial = bad.nonzero()[0].tolist()
-    name = candidate if names is None else repr(names[candidate])
-    raise InputError(
-        f"Expected finite errors, but the model gave {errors[image, candidate, trial].item()} for "
-        f"candidate {name} at timestep {timesteps[trial].item()} ({loss}, image {image} of the "
-        f"batch, {int(bad.sum())} of {int(alive.sum()) * errors.shape[-1]} evaluations). Check the "
-        "weights (a damaged file?) and the precision (float16 overflows where bfloat16 does not)."
-    )
+def _indices(start: int, size: int, work: int, device: torch.device) -> Tensor:
+    """Indices of a batch; the last is filled up with repeats of the last evaluation."""
+    return torch.arange(start, start + size, device=device).clamp(max=work - 1)

@@ -1,30 +1,35 @@
-"""Grids: which timesteps the trials of each block of a strategy use.
+"""Grids: the times of the trials, in the order in which every candidate of an image meets them.
 
-``T`` is the number of training timesteps and ``M`` the largest number of trials. The last block
-always completes ``M`` timesteps; grids differ in how they hand these out to the blocks.
+Times are exact fractions of [0, 1): rounded to float32 some would fall to the timestep below. With
+``M`` trials in all, grids differ in the order and in how many trials a stage ends with.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from fractions import Fraction
+from itertools import accumulate
 
 import torch
 
 from diffclf_lightning.errors import InputError
 
+Order = tuple[list[Fraction], tuple[int, ...]]
+"""Times in evaluation order, and the number of trials done after each stage."""
 
-class Grid(ABC):
-    """Hands timesteps out to the blocks of a strategy."""
+
+class TimeGrid(ABC):
+    """Hands times out to the stages of a strategy."""
 
     @abstractmethod
-    def blocks(self, trials: Sequence[int], num_train_timesteps: int) -> list[list[int]]:
-        """New timesteps of every block, in evaluation order.
+    def order(self, stages: Sequence[int]) -> Order:
+        """Times in evaluation order.
 
         Args:
-            trials: Cumulative number of trials after each block, increasing.
-            num_train_timesteps: Number ``T`` of timesteps that the model was trained with.
+            stages: Cumulative number of trials asked for after each stage, increasing.
 
         Returns:
-            One list of timesteps in ``[0, T)`` a block.
+            The times, and the number of trials that are done after each stage: the ``stages``
+            themselves but for :class:`PublishedGrid`.
         """
 
     def __repr__(self) -> str:
@@ -32,80 +37,120 @@ class Grid(ABC):
         return f"{type(self).__name__}({arguments})"
 
 
-class NestedGrid(Grid):
-    """Evenly spaced timesteps; the timesteps of a block contain those of all earlier blocks.
+class NestedGrid(TimeGrid):
+    """Evenly spaced times; those of a stage contain those of all earlier stages.
 
-    Timestep ``i`` of ``M`` is ``floor((i + 1/2) T / M)``, which for ``M`` that divide ``T`` is the
-    published base grid (250 of 1000: 2, 6, ..., 998). Each earlier block takes every so-manieth
-    of the next one's, so that the cumulative counts are exactly the ``trials`` asked for.
+    Time ``i`` of ``M`` is ``(i + 1/2) / M``, which for ``M`` that divide a model's 1000 timesteps
+    is the published base grid (250 of 1000: 2, 6, ..., 998). Each earlier stage takes evenly
+    spaced ones of the next, so that the cumulative counts are exactly the ``stages`` asked for.
 
     Example:
-        >>> NestedGrid().blocks((2, 4), 1000)
-        [[375, 875], [125, 625]]
+        >>> times, ends = NestedGrid().order((2, 4))
+        >>> [str(time) for time in times], ends
+        (['3/8', '7/8', '1/8', '5/8'], (2, 4))
     """
 
-    def blocks(self, trials: Sequence[int], num_train_timesteps: int) -> list[list[int]]:
-        """See :meth:`Grid.blocks`."""
-        total = trials[-1]
-        nested = [list(range(total))]
-        for count in reversed(trials[:-1]):
+    def order(self, stages: Sequence[int]) -> Order:
+        nested = [list(range(stages[-1]))]
+        for count in reversed(stages[:-1]):
             later = nested[0]
             chosen = [((2 * i + 1) * len(later)) // (2 * count) for i in range(count)]
             nested.insert(0, [later[i] for i in chosen])
-        blocks: list[list[int]] = []
-        done: set[int] = set()
-        for positions in nested:
-            new = [position for position in positions if position not in done]
-            done.update(new)
-            blocks.append([(2 * i + 1) * num_train_timesteps // (2 * total) for i in new])
-        return blocks
+        cells = dict.fromkeys(cell for stage in nested for cell in stage)
+        return [_middle(cell, stages[-1]) for cell in cells], tuple(stages)
 
 
-class PublishedGrid(Grid):
-    """The grid of the published evaluations, for comparison with published numbers.
+class GoldenGrid(TimeGrid):
+    """Evenly spaced times in an order of which every beginning is well spread.
 
-    With the base grid ``range(T//M//2, T, T//M)[:M]``, a block of ``n`` cumulative trials takes
-    ``grid[M//n//2 :: M//n][:n]`` less what is done already. These do not nest, so that the
-    cumulative counts may exceed ``trials`` (20, 50, 100, 500 become 20, 70, 150, 500).
+    Trial ``k`` takes the free cell of the even grid of ``M`` cells that is nearest, round the
+    circle, to the fractional part of ``offset + k / golden ratio``; after ``M`` trials the grid is
+    complete. For strategies that may stop after any trial.
+
+    Args:
+        offset: Where the order begins, in [0, 1).
+
+    Example:
+        >>> [str(time) for time in GoldenGrid().order((5,))[0]]
+        ['1/2', '1/10', '7/10', '3/10', '9/10']
     """
 
-    def blocks(self, trials: Sequence[int], num_train_timesteps: int) -> list[list[int]]:
-        """See :meth:`Grid.blocks`.
+    def __init__(self, offset: float = 0.5) -> None:
+        if not 0 <= offset < 1:
+            raise InputError(f"Expected argument `offset` in [0, 1), but got {offset}.")
+        self.offset = offset
+
+    def order(self, stages: Sequence[int]) -> Order:
+        total, ratio = stages[-1], (5**0.5 - 1) / 2
+        middles = torch.arange(total, dtype=torch.float64) + 0.5
+        free = torch.ones(total, dtype=torch.bool)
+        cells = []
+        for k in range(total):
+            gap = (middles - (self.offset + k * ratio) % 1 * total).abs()
+            gap = torch.minimum(gap, total - gap).masked_fill(~free, torch.inf)
+            cells.append(int(gap.argmin()))
+            free[cells[-1]] = False
+        return [_middle(cell, total) for cell in cells], tuple(stages)
+
+
+class PublishedGrid(TimeGrid):
+    """The grid of the published evaluations, for comparison with published numbers.
+
+    With ``T`` timesteps and the base grid ``range(T//M//2, T, T//M)[:M]``, a stage of ``n``
+    cumulative trials takes ``grid[M//n//2 :: M//n][:n]`` less what is done already. These do not
+    nest, so that the cumulative counts may exceed the ``stages`` (20, 50, 100, 500 become 20, 70,
+    150, 500).
+
+    Args:
+        timesteps: Number ``T`` of timesteps that the model was trained with.
+    """
+
+    def __init__(self, timesteps: int = 1000) -> None:
+        self.timesteps = _checked(timesteps)
+
+    def order(self, stages: Sequence[int]) -> Order:
+        """See :meth:`TimeGrid.order`.
 
         Raises:
             InputError: If there are more trials than timesteps.
         """
-        total = trials[-1]
-        if total > num_train_timesteps:
+        total = stages[-1]
+        if total > self.timesteps:
             raise InputError(
-                f"Expected the last of `trials` to be at most {num_train_timesteps}, the number of "
+                f"Expected the last of `trials` to be at most {self.timesteps}, the number of "
                 f"training timesteps, but got {total}. Use fewer trials, or `NestedGrid` or "
                 "`UniformGrid`, which may repeat timesteps."
             )
-        step = num_train_timesteps // total
-        base = list(range(step // 2, num_train_timesteps, step))[:total]
-        done: set[int] = set()
-        blocks = []
-        for count in trials:
-            stride = total // count
-            new = [t for t in base[stride // 2 :: stride][:count] if t not in done]
-            done.update(new)
-            blocks.append(new)
-        return blocks
+        step = self.timesteps // total
+        base = list(range(step // 2, self.timesteps, step))[:total]
+        taken = [base[total // n // 2 :: total // n][:n] for n in stages]
+        done = list(accumulate(taken, lambda before, stage: [*before, *stage]))
+        ends = tuple(len(dict.fromkeys(so_far)) for so_far in done)
+        return [Fraction(t, self.timesteps) for t in dict.fromkeys(done[-1])], ends
 
 
-class UniformGrid(Grid):
-    """Independent timesteps, uniform over the training range.
+class UniformGrid(TimeGrid):
+    """Independent times, uniform over the multiples of a small step.
 
     Args:
         seed: Seed of the draw.
+        timesteps: Number of possible times.
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+    def __init__(self, seed: int = 0, timesteps: int = 1000) -> None:
+        self.seed, self.timesteps = seed, _checked(timesteps)
 
-    def blocks(self, trials: Sequence[int], num_train_timesteps: int) -> list[list[int]]:
-        """See :meth:`Grid.blocks`."""
+    def order(self, stages: Sequence[int]) -> Order:
         generator = torch.Generator().manual_seed(self.seed)
-        drawn = torch.randint(num_train_timesteps, (trials[-1],), generator=generator).tolist()
-        return [drawn[a:b] for a, b in zip((0, *trials[:-1]), trials, strict=True)]
+        drawn = torch.randint(self.timesteps, (stages[-1],), generator=generator).tolist()
+        return [Fraction(t, self.timesteps) for t in drawn], tuple(stages)
+
+
+def _checked(timesteps: int) -> int:
+    if timesteps < 1:
+        raise InputError(f"Expected argument `timesteps` to be at least 1, but got {timesteps}.")
+    return timesteps
+
+
+def _middle(cell: int, cells: int) -> Fraction:
+    return Fraction(2 * cell + 1, 2 * cells)

@@ -1,111 +1,128 @@
-r"""Losses that compare the drawn noise with what a model says, one number an evaluation.
+r"""Losses: one number an evaluation, a function of what is known and what the network said.
 
 The error of a conditioning at a trial is the mean over all elements of
-:math:`\ell(\epsilon, \epsilon_\theta(x_t, t, c))`; Li et al. (ICCV 2023) use l2 and l1, and for
-models that predict their variance the variational bound too. All are computed in float32 whatever
+:math:`\ell(\epsilon, \epsilon_\theta(x_t, t, c))`. Li et al. (ICCV 2023) use l2 and l1 of the
+noise and, for models that predict their variance, the variational bound. A loss of ``x_0`` or of
+the velocity is the same error with another weight over time. All are computed in float32 whatever
 the precision of the model.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.evaluation.bound import variational_bound
-from diffclf_lightning.evaluation.prediction import Prediction
+from diffclf_lightning.evaluation.noised import Noised, Prediction, broadcast
 
-NoiseFunction = Callable[[Tensor, Tensor], Tensor]
-"""A function of (noise, predicted noise) that gives one error a row."""
+Quantity = Literal["noise", "x_0", "velocity"]
+ErrorFunction = Callable[[Tensor, Tensor], Tensor]
+"""A function of (truth, prediction), both ``(batch, ...)``, that gives one error a row."""
 
 
-def l2(noise: Tensor, prediction: Tensor) -> Tensor:
+def l2(truth: Tensor, prediction: Tensor) -> Tensor:
     """Mean squared error of each row.
 
     Args:
-        noise: Drawn noise, shape ``(batch, ...)``.
-        prediction: Predicted noise, of the same shape.
+        truth: Drawn noise, for instance, shape ``(batch, ...)``.
+        prediction: Its prediction, of the same shape.
 
     Returns:
         Errors, float32, shape ``(batch,)``.
     """
-    return _mean(F.mse_loss(prediction.float(), noise.float(), reduction="none"))
+    return _mean(F.mse_loss(prediction.float(), truth.float(), reduction="none"))
 
 
-def l1(noise: Tensor, prediction: Tensor) -> Tensor:
+def l1(truth: Tensor, prediction: Tensor) -> Tensor:
     """Mean absolute error of each row; shapes as in :func:`l2`."""
-    return _mean(F.l1_loss(prediction.float(), noise.float(), reduction="none"))
+    return _mean(F.l1_loss(prediction.float(), truth.float(), reduction="none"))
 
 
-def huber(noise: Tensor, prediction: Tensor) -> Tensor:
+def huber(truth: Tensor, prediction: Tensor) -> Tensor:
     """Mean Huber loss (delta 1) of each row; shapes as in :func:`l2`."""
-    return _mean(F.huber_loss(prediction.float(), noise.float(), reduction="none"))
+    return _mean(F.huber_loss(prediction.float(), truth.float(), reduction="none"))
 
 
 class Loss(ABC):
-    """Compares the drawn noise with a prediction."""
+    """Compares what is known of a trial with what the network said."""
 
     name: str
     needs_variance: bool = False
     """Whether the model has to predict its variance."""
 
     @abstractmethod
-    def __call__(self, noise: Tensor, prediction: Prediction) -> Tensor:
+    def __call__(self, noised: Noised, prediction: Prediction) -> Tensor:
         """Error of each row.
 
         Args:
-            noise: Drawn noise, shape ``(batch, ...)``.
-            prediction: What the model says of the noised samples.
+            noised: What is known of ``batch`` trials.
+            prediction: What the network said of them.
 
         Returns:
             Errors, float32, shape ``(batch,)``.
         """
 
 
-class NoiseLoss(Loss):
-    """A loss of the noise alone.
+class ElementwiseLoss(Loss):
+    """An error of the noise, of ``x_0`` or of the velocity.
 
     Args:
-        function: Function of (noise, predicted noise) that gives one error a row.
-        name: Name of the loss; the function's own when not given.
+        function: Function of (truth, prediction) that gives one error a row.
+        of: What is compared.
+        name: Name of the loss. Defaults to None: the function's own, with ``of`` behind it unless
+            that is the noise.
     """
 
-    def __init__(self, function: NoiseFunction, name: str | None = None) -> None:
-        self.function = function
-        self.name = name or str(getattr(function, "__name__", repr(function)))
+    def __init__(
+        self, function: ErrorFunction, of: Quantity = "noise", name: str | None = None
+    ) -> None:
+        self.function, self.of = function, of
+        own = str(getattr(function, "__name__", repr(function)))
+        self.name = name or (own if of == "noise" else f"{own}_{of}")
 
-    def __call__(self, noise: Tensor, prediction: Prediction) -> Tensor:
-        """See :class:`Loss`."""
-        return self.function(noise, prediction.noise)
+    def __call__(self, noised: Noised, prediction: Prediction) -> Tensor:
+        return self.function(getattr(noised, self.of), getattr(prediction, self.of))
 
 
 class VariationalBound(Loss):
-    """The variational bound in bits per dimension, by the model's own variance."""
+    r"""The variational bound of one reverse step in bits per dimension, by the model's variance.
+
+    :math:`KL(q(x_{t-1} | x_t, x_0) \| p_\theta(x_{t-1} | x_t, c))` of two diagonal Gaussians (Ho
+    et al. 2020; Nichol and Dhariwal 2021). Their means differ by the error of the noise alone,
+    times the step's ``noise_scale``; the ``x_0`` that the prediction stands for is not clipped.
+    """
 
     name = "bound"
     needs_variance = True
 
-    def __call__(self, noise: Tensor, prediction: Prediction) -> Tensor:
+    def __call__(self, noised: Noised, prediction: Prediction) -> Tensor:
         """See :class:`Loss`.
 
         Raises:
-            InputError: If the model predicts no variance.
+            InputError: If the model predicts no variance, or the schedule has no discrete steps.
         """
-        if prediction.reverse is None:
+        reverse, log_variance = noised.at.reverse, prediction.log_variance
+        if reverse is None or log_variance is None:
             raise InputError(
                 f"Expected a model that predicts its variance for loss {self.name!r}, but got a "
                 "prediction of the noise alone. Choose another loss."
             )
-        return variational_bound(noise, prediction.noise, prediction.reverse)
+        surplus = log_variance - broadcast(reverse.log_posterior_variance, log_variance)
+        scale = broadcast(reverse.noise_scale, log_variance)
+        shift = scale * (noised.noise.float() - prediction.noise)
+        nats = (surplus - 1 + (-surplus).exp() + shift.square() * (-log_variance).exp()) / 2
+        return _mean(nats) / math.log(2)
 
 
 class Sum(Loss):
     """The sum of several losses.
 
     Args:
-        losses: The losses.
+        losses: The losses, at least one.
 
     Raises:
         InputError: If there is none.
@@ -118,27 +135,27 @@ class Sum(Loss):
         self.name = "+".join(loss.name for loss in self.losses)
         self.needs_variance = any(loss.needs_variance for loss in self.losses)
 
-    def __call__(self, noise: Tensor, prediction: Prediction) -> Tensor:
-        """See :class:`Loss`."""
-        return torch.stack([loss(noise, prediction) for loss in self.losses]).sum(dim=0)
+    def __call__(self, noised: Noised, prediction: Prediction) -> Tensor:
+        return torch.stack([loss(noised, prediction) for loss in self.losses]).sum(dim=0)
 
 
-KNOWN = (
-    NoiseLoss(l2),
-    NoiseLoss(l1),
-    NoiseLoss(huber),
+KNOWN: tuple[Loss, ...] = (
+    *(ElementwiseLoss(function) for function in (l2, l1, huber)),
     VariationalBound(),
-    Sum([NoiseLoss(l2), VariationalBound()]),
+    Sum([ElementwiseLoss(l2), VariationalBound()]),
+    *(ElementwiseLoss(function, "x_0") for function in (l2, l1, huber)),
+    *(ElementwiseLoss(function, "velocity") for function in (l2, l1, huber)),
 )
 LOSSES: dict[str, Loss] = {loss.name: loss for loss in KNOWN}
 
 
-def get_loss(loss: str | Loss | NoiseFunction, argument: str = "loss") -> Loss:
+def get_loss(loss: str | Loss | ErrorFunction, argument: str = "loss") -> Loss:
     """The loss of that name, or what makes a loss of the function.
 
     Args:
-        loss: ``"l2"``, ``"l1"``, ``"huber"``, ``"bound"``, ``"l2+bound"``, a loss, or a function
-            of ``(noise, predicted noise)`` that returns one error a row.
+        loss: A name of ``LOSSES`` (``"l2"``, ``"l1"``, ``"huber"``, ``"bound"``, ``"l2+bound"``,
+            ``"l2_x_0"``, ...), a loss, or a function of (noise, predicted noise) that returns one
+            error a row.
         argument: Name of the argument, for messages.
 
     Returns:
@@ -150,23 +167,23 @@ def get_loss(loss: str | Loss | NoiseFunction, argument: str = "loss") -> Loss:
     if isinstance(loss, Loss):
         return loss
     if callable(loss):
-        return NoiseLoss(loss)
+        return ElementwiseLoss(loss)
     if loss not in LOSSES:
         raise InputError(
-            f"Expected argument `{argument}` from {', '.join(LOSSES)}, or a function of (noise, "
-            f"predicted noise), but got {loss!r}."
+            f"Expected argument `{argument}` to be one of {', '.join(LOSSES)}, or a function of "
+            f"(noise, predicted noise), but got {loss!r}."
         )
     return LOSSES[loss]
 
 
 def get_losses(
-    loss: str | Loss | NoiseFunction, other_losses: Sequence[str | Loss | NoiseFunction] = ()
+    losses: Sequence[str | Loss | ErrorFunction], argument: str = "losses"
 ) -> list[Loss]:
-    """The losses of one pass, the one that decides first.
+    """Losses of one pass.
 
     Args:
-        loss: As in :func:`get_loss`.
-        other_losses: Further ones.
+        losses: As in :func:`get_loss`, each once.
+        argument: Name of the argument, for messages.
 
     Returns:
         The losses.
@@ -174,20 +191,19 @@ def get_losses(
     Raises:
         InputError: If no loss has a name, or two have the same.
     """
-    if isinstance(other_losses, str):
+    if isinstance(losses, str):
         raise InputError(
-            f"Expected argument `other_losses` to be a list, but got {other_losses!r}. Put it in "
-            "brackets."
+            f"Expected argument `{argument}` to be a list, but got {losses!r}. Put it in brackets."
         )
-    losses = [get_loss(loss), *(get_loss(one, "other_losses") for one in other_losses)]
-    names = [one.name for one in losses]
+    found = [get_loss(one, argument) for one in losses]
+    names = [one.name for one in found]
     for place, name in enumerate(names):
         if name in names[:place]:
             raise InputError(
-                "Expected arguments `loss` and `other_losses` to name different losses, but got "
-                f"{name!r} twice. Drop one, or give a function a name with `NoiseLoss`."
+                f"Expected argument `{argument}` to name different losses, but got {name!r} twice. "
+                "Drop one, or give a function a name with `ElementwiseLoss`."
             )
-    return losses
+    return found
 
 
 def _mean(elements: Tensor) -> Tensor:

@@ -1,171 +1,144 @@
-r"""The error table: what was evaluated, and all that follows from it.
+"""The error table: what was evaluated, by every loss, and nothing else.
 
-Errors are ``e[i, c, j]`` for image ``i``, candidate ``c`` and trial ``j``, NaN where never
-evaluated. A pruned candidate met fewer trials, at other timesteps, than the survivors, so that
-plain means of the two must not be compared. They are compared over the trials in common: with
-``b`` the best candidate, the *score* of ``c`` is
-:math:`\bar e_b + \overline{(e_c - e_b)}_{\text{trials of } c}`. For candidates that met all trials
-this is the plain mean.
+Not frozen, nor are its times: Lightning moves results between devices by writing to their fields.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.evaluation.noised import Timesteps
+from diffclf_lightning.evaluation.ragged import added, dense, merged
+from diffclf_lightning.evaluation.scored import ScoreTable
+from diffclf_lightning.evaluation.scores import MeanError, Score
 
 
 @dataclass
 class ErrorTable:
-    """Errors of a batch of images.
+    """Errors of a batch of images, of each candidate at the first so many trials.
 
     Args:
-        errors: Errors, float32, NaN where never evaluated, shape
-            ``(images, candidates, trials)``.
-        alive: Candidates that survived every block, bool, shape
-            ``(images, candidates)``.
+        errors: Errors by name of the loss, each float32 of shape ``(evaluations,)``: image by
+            image, candidate by candidate, trial by trial.
+        counts: Number of trials of each candidate, int64, shape ``(images, candidates)``.
         labels: Label of each candidate, int64, shape ``(candidates,)``.
-        others: Errors by other losses, by the name of the loss, as ``errors``.
+        allowed: Candidates of each image, bool, shape ``(images, candidates)``.
+        timesteps: The times of all trials, in order.
+        reference: Errors of a reference conditioning, as of one candidate, or None.
+        finalists: Candidates that may win, bool, shape ``(images, candidates)``. Defaults to None:
+            those that met the most trials.
+        sizes: Number of errors of each image by one loss, which the device need not be asked for.
     """
 
-    errors: Tensor
-    alive: Tensor
+    errors: Mapping[str, Tensor]
+    counts: Tensor
     labels: Tensor
-    others: dict[str, Tensor] = field(default_factory=dict)
+    allowed: Tensor
+    timesteps: Timesteps
+    reference: "ErrorTable | None" = None
+    finalists: Tensor | None = None
+    sizes: tuple[int, ...] = ()
 
-    def under(self, name: str) -> "ErrorTable":
-        """The table by another loss.
+    def __post_init__(self) -> None:
+        if not self.sizes:
+            self.sizes = tuple(self.counts.sum(dim=1).tolist())
 
-        The loss that decided about pruning leaves one survivor. The other chooses anew, among the
-        candidates that met as many trials as that one.
+    @classmethod
+    def empty(
+        cls, losses: Sequence[str], allowed: Tensor, labels: Tensor, timesteps: Timesteps
+    ) -> "ErrorTable":
+        """A table in which nothing was evaluated.
 
         Args:
-            name: Name of the loss.
+            losses: Names of the losses.
+            allowed: Candidates of each image, bool, shape ``(images, candidates)``.
+            labels: Label of each candidate, shape ``(candidates,)``.
+            timesteps: The times of all trials, in order.
 
         Returns:
             The table.
+        """
+        nothing = torch.zeros(0, dtype=torch.float32, device=allowed.device)
+        counts = torch.zeros_like(allowed, dtype=torch.int64)
+        errors = dict.fromkeys(losses, nothing)
+        return cls(errors, counts, labels, allowed, timesteps, sizes=(0,) * len(allowed))
+
+    def __getitem__(self, loss: str) -> ScoreTable:
+        """The table by the mean of one loss.
 
         Raises:
             InputError: If the errors by that loss were not computed.
         """
-        if name not in self.others:
-            raise InputError(
-                f"Expected the name of one of `other_losses` ({', '.join(self.others) or 'none'}), "
-                f"but got {name!r}. Add it to them."
-            )
-        counts = self.counts
-        finalists = counts == counts.amax(dim=1, keepdim=True)
-        return ErrorTable(self.others[name], finalists, self.labels)
+        return self.scored(MeanError(loss))
 
-    @property
-    def counts(self) -> Tensor:
-        """Number of trials of each candidate, int64, shape ``(images, candidates)``."""
-        return (~self.errors.isnan()).sum(dim=-1)
+    def scored(self, score: Score) -> ScoreTable:
+        """The table by a score.
+
+        Args:
+            score: The score.
+
+        Returns:
+            What the score makes of each error, and all that follows from it.
+
+        Raises:
+            InputError: If the score needs a loss, or a reference, that was not computed.
+        """
+        missing = [name for name in score.losses if name not in self.errors]
+        if missing:
+            raise InputError(
+                f"Expected the name of a loss that was computed ({', '.join(self.errors)}), but "
+                f"got {missing[0]!r}. Add it to `other_losses`."
+            )
+        if score.needs_reference and self.reference is None:
+            raise InputError(
+                f"Expected errors of a reference for score {score.name!r}, but there are none. Run "
+                "the model again with this score."
+            )
+        return ScoreTable(
+            score.errors(self), self.counts, self.labels, self.allowed, self.finalists, self.sizes
+        )
+
+    def extended(
+        self, more: Tensor, errors: Mapping[str, Tensor], sizes: Sequence[int]
+    ) -> "ErrorTable":
+        """The table with further trials.
+
+        Args:
+            more: Number of new trials of each candidate, shape ``(images, candidates)``.
+            errors: New errors by name of the loss, in the order of the table.
+            sizes: Number of new errors of each image.
+
+        Returns:
+            The table.
+        """
+        together = tuple(old + new for old, new in zip(self.sizes, sizes, strict=True))
+        behind = added(self.counts, more, together)
+        every = {name: merged(old, errors[name], behind) for name, old in self.errors.items()}
+        return replace(self, errors=every, counts=self.counts + more, sizes=together)
+
+    def dense(self, loss: str) -> Tensor:
+        """Errors by a loss, NaN where never evaluated, ``(images, candidates, trials)``."""
+        return dense(self.errors[loss], self.counts)
 
     @property
     def evaluations(self) -> Tensor:
         """Number of model evaluations of each image, int64, shape ``(images,)``."""
-        return self.counts.sum(dim=-1)
+        own = self.counts.sum(dim=1)
+        return own if self.reference is None else own + self.reference.evaluations
 
-    @property
-    def means(self) -> Tensor:
-        """Mean error of each candidate over its own trials, shape ``(images, candidates)``."""
-        return self.errors.nanmean(dim=-1)
-
-    @property
-    def standard_errors(self) -> Tensor:
-        """Standard error of each mean, NaN for a single trial; ``(images, candidates)``."""
-        return _standard_error(self.errors)
-
-    @property
-    def best(self) -> Tensor:
-        """Index of the candidate of lowest mean error among the survivors, ``(images,)``."""
-        return self.means.masked_fill(~self.alive, torch.inf).argmin(dim=1)
-
-    @property
-    def predictions(self) -> Tensor:
-        """Label of the best candidate of each image, shape ``(images,)``."""
-        return self.labels[self.best]
-
-    @property
-    def differences(self) -> Tensor:
-        """Error of each candidate less the best one's at the same trial, as ``errors``."""
-        best = self.best[:, None, None].expand(-1, 1, self.errors.shape[-1])
-        return self.errors - self.errors.gather(1, best)
-
-    @property
-    def scores(self) -> Tensor:
-        """Comparable score of each candidate, lower is better; ``(images, candidates)``."""
-        best_mean = self.means.gather(1, self.best[:, None])
-        return best_mean + self.differences.nanmean(dim=-1)
-
-    @property
-    def difference_standard_errors(self) -> Tensor:
-        """Standard error of each mean difference to the best; ``(images, candidates)``."""
-        return _standard_error(self.differences)
-
-    def best_candidates(self, num_labels: int) -> Tensor:
-        """The candidate that stands for each label: the one of lowest score.
-
-        Args:
-            num_labels: Number of labels.
-
-        Returns:
-            Candidate indices, -1 for labels without a candidate, shape ``(images, num_labels)``.
-        """
-        scores = self.scores
-        belongs = self.labels[None, :] == torch.arange(num_labels, device=scores.device)[:, None]
-        masked = torch.where(belongs[None], scores[:, None, :], torch.inf)
-        return masked.argmin(dim=-1).masked_fill(~belongs.any(dim=-1), -1)
-
-    def label_scores(self, num_labels: int) -> Tensor:
-        """Score of each label: the minimum over its candidates.
-
-        Args:
-            num_labels: Number of labels.
-
-        Returns:
-            Scores, infinite for labels without a candidate, shape ``(images, num_labels)``.
-        """
-        return self.per_label(self.scores, self.best_candidates(num_labels), torch.inf)
-
-    @staticmethod
-    def per_label(values: Tensor, best_candidates: Tensor, missing: float) -> Tensor:
-        """Values of the candidates that stand for the labels.
-
-        Args:
-            values: Values of candidates, shape ``(images, candidates)``.
-            best_candidates: From :meth:`best_candidates`.
-            missing: Value of a label without a candidate.
-
-        Returns:
-            Values of labels, shape ``(images, labels)``.
-        """
-        gathered = values.gather(1, best_candidates.clamp(min=0))
-        return gathered.masked_fill(best_candidates < 0, missing)
-
-    def posterior(
-        self, num_labels: int, temperature: float = 1.0, prior: Tensor | None = None
-    ) -> Tensor:
-        r"""Probability of each label, :math:`p(c|x) \propto p(c) \exp(-\tau E_c)` (Eq. 8).
-
-        Args:
-            num_labels: Number of labels.
-            temperature: The factor :math:`\tau`; 1 is the paper's, which is close to uniform.
-            prior: Class prior, shape ``(num_labels,)``; uniform when not given.
-
-        Returns:
-            Probabilities, float32, shape ``(images, num_labels)``.
-        """
-        logits = -temperature * self.label_scores(num_labels)
-        if prior is not None:
-            logits = logits + prior.to(logits).log()
-        return logits.softmax(dim=-1)
-
-
-def _standard_error(errors: Tensor) -> Tensor:
-    present = ~errors.isnan()
-    count = present.sum(dim=-1)
-    centred = (errors - errors.nanmean(dim=-1, keepdim=True)).masked_fill(~present, 0)
-    return (centred.square().sum(dim=-1) / (count - 1) / count).sqrt()
+    def cpu(self) -> "ErrorTable":
+        """The same on the CPU."""
+        host = torch.device("cpu")
+        return replace(
+            self,
+            errors={name: values.cpu() for name, values in self.errors.items()},
+            counts=self.counts.cpu(),
+            labels=self.labels.cpu(),
+            allowed=self.allowed.cpu(),
+            timesteps=self.timesteps.to(host),
+            reference=None if self.reference is None else self.reference.cpu(),
+            finalists=None if self.finalists is None else self.finalists.cpu(),
+        )

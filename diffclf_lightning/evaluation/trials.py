@@ -1,121 +1,159 @@
-"""Trials: the ordered (timestep, noise) pairs that every candidate of an image meets.
+"""Trials: the ordered (time, noise) pairs that every candidate of an image meets.
 
-Trial ``j`` is ``(t_j, epsilon_j)``; noise ``j`` belongs to the ``j``-th timestep in evaluation
-order. Everything here is a pure function of the seed, and of the image's content where every
-image has noise of its own: never of the batch, the device or the rank.
+Everything here is a pure function of the seed, and of the image's content where every image has
+noise of its own: never of the batch, the device or the rank. Noise is drawn when it is asked for.
 """
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from fractions import Fraction
 
 import torch
 from torch import Tensor
 
-from diffclf_lightning.evaluation.grids import Grid
+from diffclf_lightning.errors import InputError
+from diffclf_lightning.evaluation.grids import TimeGrid
 
 
-@dataclass(frozen=True)
-class Noise:
-    """A bank of standard normal noise.
+class NoiseSource(ABC):
+    """Standard normal noise of some images, all float32."""
 
-    Args:
-        seed: Seed of the bank.
-        per_image: Whether every image has a bank of its own (drawn from the seed and the image's
-            content) instead of sharing one. All candidates of an image share it in either case.
-    """
+    on_host: bool
+    """Whether :meth:`rows` takes indices on the CPU."""
 
-    seed: int = 0
-    per_image: bool = False
+    @abstractmethod
+    def reserve(self, trials: int) -> None:
+        """Make ready for the first so many trials."""
 
-    def draw(self, count: int, shape: Sequence[int], content: bytes = b"") -> Tensor:
-        """Noise of the first ``count`` trials.
-
-        Args:
-            count: Number of trials.
-            shape: Shape of one sample, without a batch dimension.
-            content: What names the image, where every image has its own noise.
-
-        Returns:
-            Noise, float32 on the CPU, shape ``(count, *shape)``. The first rows do not depend on
-            ``count``.
-        """
-        seed = self.seed
-        if self.per_image:
-            digest = hashlib.sha256(seed.to_bytes(8, "big", signed=True) + content).digest()
-            seed = int.from_bytes(digest[:8], "big", signed=True)
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.empty((count, *shape), dtype=torch.float32)
-        for row in noise:
-            torch.randn(tuple(shape), generator=generator, out=row)
-        return noise
-
-
-@dataclass(frozen=True)
-class Trials:
-    """Timesteps and noise of a batch of images, cut into blocks.
-
-    Args:
-        timesteps: Timesteps in evaluation order, int64, shape ``(trials,)``.
-        noise: Noise, float32, shape ``(trials, *sample)`` when all images share it or
-            ``(images, trials, *sample)``.
-        ends: Number of trials done after each block.
-        per_image: Whether the noise has a leading image dimension.
-    """
-
-    timesteps: Tensor
-    noise: Tensor
-    ends: tuple[int, ...]
-    per_image: bool = False
-
-    def __len__(self) -> int:
-        return len(self.timesteps)
-
-    @property
-    def blocks(self) -> list[range]:
-        """Range of trial indices of every block."""
-        return [range(a, b) for a, b in pairwise((0, *self.ends))]
-
-    def of(self, image: Tensor, trial: Tensor) -> tuple[Tensor, Tensor]:
-        """Timestep and noise of (image, trial) index pairs.
+    @abstractmethod
+    def rows(self, image: Tensor, trial: Tensor) -> Tensor:
+        """Noise of (image, trial) index pairs.
 
         Args:
             image: Image indices, shape ``(batch,)``.
             trial: Trial indices, shape ``(batch,)``.
 
         Returns:
-            Timesteps, shape ``(batch,)``, and noise, shape ``(batch, *sample)``.
+            Noise, shape ``(batch, *sample)``.
         """
-        noise = self.noise[image, trial] if self.per_image else self.noise[trial]
-        return self.timesteps[trial], noise
+
+
+class SharedNoise(NoiseSource):
+    """One bank for all images: noise ``j`` is the ``j``-th draw of one generator.
+
+    Args:
+        seed: Seed of the bank. Seed 42 is the bank of the published DiT evaluations.
+        shape: Shape of one sample.
+        device: Where the bank is kept.
+    """
+
+    on_host = False
+
+    def __init__(self, seed: int, shape: Sequence[int], device: torch.device) -> None:
+        self.shape, self.device = tuple(shape), device
+        self._generator = torch.Generator().manual_seed(seed)
+        self._bank = torch.empty((0, *self.shape), dtype=torch.float32, device=device)
+
+    def reserve(self, trials: int) -> None:
+        missing = trials - len(self._bank)
+        if missing <= 0:
+            return
+        drawn = torch.empty((missing, *self.shape), dtype=torch.float32)
+        for row in drawn:
+            torch.randn(self.shape, generator=self._generator, out=row)
+        self._bank = torch.cat([self._bank, drawn.to(self.device)])
+
+    def rows(self, image: Tensor, trial: Tensor) -> Tensor:
+        return self._bank[trial]
+
+
+class NoiseOfEachImage(NoiseSource):
+    """Noise of each image's own: trial ``j`` is drawn from the seed, the image's name and ``j``.
+
+    Args:
+        seed: Seed.
+        shape: Shape of one sample.
+        names: What names each image.
+    """
+
+    on_host = True
+
+    def __init__(self, seed: int, shape: Sequence[int], names: Sequence[bytes]) -> None:
+        self.seed, self.shape, self.names = seed, tuple(shape), names
+        self._drawn: dict[tuple[int, int], Tensor] = {}
+
+    def reserve(self, trials: int) -> None:
+        """See :meth:`NoiseSource.reserve`."""
+
+    def rows(self, image: Tensor, trial: Tensor) -> Tensor:
+        pairs = list(zip(image.tolist(), trial.tolist(), strict=True))
+        images = set(image.tolist())
+        # The work of a round goes image by image: what is drawn of others is not needed again.
+        self._drawn = {pair: noise for pair, noise in self._drawn.items() if pair[0] in images}
+        for pair in pairs:
+            if pair not in self._drawn:
+                self._drawn[pair] = self._draw(*pair)
+        return torch.stack([self._drawn[pair] for pair in pairs])
+
+    def _draw(self, image: int, trial: int) -> Tensor:
+        named = self.seed.to_bytes(8, "big", signed=True) + trial.to_bytes(8, "big")
+        digest = hashlib.sha256(named + self.names[image]).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+        return torch.randn(self.shape, generator=generator)
+
+
+@dataclass(frozen=True)
+class NoiseBank:
+    """Where the noise of trials comes from.
+
+    Args:
+        seed: Seed of the noise.
+        per_image: Whether every image has noise of its own instead of sharing one bank. All
+            candidates of an image share it in either case.
+    """
+
+    seed: int = 0
+    per_image: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"Expected argument `seed` from 0 to 2**63 - 1, but got {self.seed}.")
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Times and noise of a batch of images.
+
+    Args:
+        times: Times in evaluation order, in [0, 1).
+        noise: The noise of each trial.
+    """
+
+    times: Sequence[Fraction]
+    noise: NoiseSource
+
+    def __len__(self) -> int:
+        return len(self.times)
 
 
 class TrialSource:
     """Makes the trials of any batch: one grid, one bank of noise.
 
     Args:
-        grid: Hands timesteps out to blocks.
-        noise: The bank of noise.
-        counts: Cumulative number of trials asked for after each block.
-        num_train_timesteps: Number of timesteps that the model was trained with.
+        grid: Orders the times.
+        bank: The noise.
+        stages: Cumulative number of trials asked for after each stage.
         sample_shape: Shape of one ``x_0``.
     """
 
     def __init__(
-        self,
-        grid: Grid,
-        noise: Noise,
-        counts: Sequence[int],
-        num_train_timesteps: int,
-        sample_shape: Sequence[int],
+        self, grid: TimeGrid, bank: NoiseBank, stages: Sequence[int], sample_shape: Sequence[int]
     ) -> None:
-        blocks = grid.blocks(counts, num_train_timesteps)
-        self.ends = tuple(accumulate(len(block) for block in blocks))
-        self.timesteps = torch.tensor([t for block in blocks for t in block], dtype=torch.int64)
-        self.noise = noise
-        self.sample_shape = tuple(sample_shape)
-        self._shared: Tensor | None = None
+        self.times, self.ends = grid.order(stages)
+        self.bank, self.sample_shape = bank, tuple(sample_shape)
+        self._shared: SharedNoise | None = None
 
     def __call__(self, images: Tensor) -> Trials:
         """Trials of a batch of images.
@@ -127,16 +165,13 @@ class TrialSource:
         Returns:
             Trials on the device of the images.
         """
-        device = images.device
-        if self.noise.per_image:
-            count, shape = len(self.timesteps), self.sample_shape
-            banks = [self.noise.draw(count, shape, pixel_bytes(image)) for image in images]
-            noise = torch.stack(banks).to(device)
-        else:
-            if self._shared is None or self._shared.device != device:
-                self._shared = self.noise.draw(len(self.timesteps), self.sample_shape).to(device)
-            noise = self._shared
-        return Trials(self.timesteps.to(device), noise, self.ends, self.noise.per_image)
+        seed, shape = self.bank.seed, self.sample_shape
+        if self.bank.per_image:
+            names = [pixel_bytes(image) for image in images]
+            return Trials(self.times, NoiseOfEachImage(seed, shape, names))
+        if self._shared is None or self._shared.device != images.device:
+            self._shared = SharedNoise(seed, shape, images.device)
+        return Trials(self.times, self._shared)
 
 
 def pixel_bytes(image: Tensor) -> bytes:

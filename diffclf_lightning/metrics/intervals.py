@@ -9,9 +9,6 @@ from diffclf_lightning.errors import InputError
 ALPHA = 0.005
 """One minus the confidence: 99.5%, as in Taori et al. (2020)."""
 
-CONFIDENCE = 0.95
-"""Of effective robustness, and of the band of a line."""
-
 
 @dataclass(frozen=True)
 class Interval:
@@ -30,7 +27,7 @@ def clopper_pearson(correct: int, total: int, alpha: float = ALPHA) -> Interval:
         alpha: One minus the confidence.
 
     Returns:
-        The interval; its lower end is 0 when none is correct, its upper end 1 when all are.
+        The interval; its lower end is 0 when no image is correct, its upper end 1 when all are.
 
     Raises:
         InputError: If not ``0 <= correct <= total`` with ``total`` at least 1.
@@ -49,10 +46,6 @@ def clopper_pearson(correct: int, total: int, alpha: float = ALPHA) -> Interval:
 
 def check_counts(correct: int, total: int) -> None:
     """Refuse impossible counts.
-
-    Args:
-        correct: Number of correct images.
-        total: Number of images.
 
     Raises:
         InputError: If not ``0 <= correct <= total`` with ``total`` at least 1.

@@ -1,29 +1,54 @@
-"""Everything that is measured on one test set, by torchmetrics, exact under any number of ranks."""
+"""What was measured on a set: a pure function of its rows."""
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
-from torchmetrics import SumMetric
-from torchmetrics.aggregation import MaxMetric
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassCalibrationError,
-    MulticlassStatScores,
-)
+from numpy.typing import NDArray
+from torchmetrics.functional.classification import binary_calibration_error
 
-from diffclf_lightning.metrics.by_loss import CorrectByLoss
-from diffclf_lightning.metrics.count import Count
+from diffclf_lightning.metrics.accuracy import Accuracy
+from diffclf_lightning.metrics.intervals import Interval
 
 TOP_K = 5
 BINS = 15
 
 
-@dataclass(frozen=True)
-class Report(Count):
-    """What was measured on a test set; accuracies are fractions, times in seconds."""
+class Report(ABC):
+    """What was measured on a set."""
 
+    skipped: int
+    """Number of samples that could not be read."""
+
+    @abstractmethod
+    def scalars(self) -> dict[str, float]:
+        """Values to log, by name."""
+
+    @abstractmethod
+    def summary(self) -> dict[str, Any]:
+        """Plain values to store."""
+
+    @abstractmethod
+    def cells(self) -> list[dict[str, str]]:
+        """Rows of a table, each by the heading of its columns; the first is the set's own.
+
+        The entry without a heading names a row beside the set's own.
+        """
+
+    @property
+    @abstractmethod
+    def notes(self) -> list[str]:
+        """What a reader of the table has to know."""
+
+
+@dataclass(frozen=True)
+class ClassificationReport(Report):
+    """What was measured on a set of labelled images; shares are fractions, times in seconds."""
+
+    count: Accuracy
     mean_per_class_accuracy: float
     top5_accuracy: float | None
     calibration_error: float
@@ -32,18 +57,55 @@ class Report(Count):
     evaluations_per_image: float
     seconds_per_image: float
     evaluations_per_second: float
+    """Of one device, while it evaluates."""
     skipped: int = 0
     metric: str = "accuracy"
     """Name of the metric that is published for the set."""
-    other_losses: dict[str, Count] = field(default_factory=dict)
-    """The same images by other losses, by the name of the loss."""
+    others: dict[str, Accuracy] = field(default_factory=dict)
+    """The same images by other scores, by their names."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct images."""
+        return self.count.value
+
+    @property
+    def correct(self) -> int:
+        """Number of correct images."""
+        return int(self.count.correct or 0)
+
+    @property
+    def total(self) -> int:
+        """Number of images."""
+        return int(self.count.total or 0)
+
+    @property
+    def interval(self) -> Interval:
+        """99.5% Clopper-Pearson interval of the accuracy."""
+        return _interval(self.count)
 
     def scalars(self) -> dict[str, float]:
-        """Values to log, by name."""
         values = {
             "accuracy": self.accuracy,
             "accuracy_lower": self.interval.lower,
             "accuracy_upper": self.interval.upper,
+            **self._measured(),
+            **{f"accuracy_{name}": count.value for name, count in self.others.items()},
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            **_stored(self.count),
+            **self._measured(),
+            "evaluations": self.evaluations,
+            "skipped": self.skipped,
+            "metric": self.metric,
+            "others": {name: _stored(count) for name, count in self.others.items()},
+        }
+
+    def _measured(self) -> dict[str, float | None]:
+        return {
             "mean_per_class_accuracy": self.mean_per_class_accuracy,
             "top5_accuracy": self.top5_accuracy,
             "calibration_error": self.calibration_error,
@@ -51,127 +113,101 @@ class Report(Count):
             "evaluations_per_image": self.evaluations_per_image,
             "seconds_per_image": self.seconds_per_image,
             "evaluations_per_second": self.evaluations_per_second,
-            **{f"accuracy_{name}": count.accuracy for name, count in self.other_losses.items()},
         }
-        return {name: value for name, value in values.items() if value is not None}
+
+    def cells(self) -> list[dict[str, str]]:
+        star = "*" if self.metric == "mean_per_class_accuracy" else ""
+        own = {
+            **_counted(self.count),
+            "per\nclass %": f"{100 * self.mean_per_class_accuracy:.1f}{star}",
+            "\nNLL": f"{self.negative_log_likelihood:.3f}",
+            "evals\n/image": f"{self.evaluations_per_image:.0f}",
+            "seconds\n/image": f"{self.seconds_per_image:.2g}",
+        }
+        return [own, *({"": name, **_counted(count)} for name, count in self.others.items())]
+
+    @property
+    def notes(self) -> list[str]:
+        notes = ["interval: 99.5% Clopper-Pearson; NLL: negative log-likelihood"]
+        if self.metric == "mean_per_class_accuracy":
+            notes.append("*: the metric that is published for the set")
+        return notes
 
 
-class SetMetrics(nn.Module):
-    """Metrics of one test set.
+def classification_report(
+    label: NDArray[np.int64],
+    prediction: NDArray[np.int64],
+    confidence: NDArray[np.float64],
+    rank: NDArray[np.int64],
+    negative_log_likelihood: NDArray[np.float64],
+    evaluations: NDArray[np.int64],
+    seconds: NDArray[np.float64],
+    others: Mapping[str, NDArray[np.int64]],
+    num_labels: int,
+    skipped: int = 0,
+    metric: str = "accuracy",
+) -> ClassificationReport:
+    """Everything that is measured on labelled images, each array of shape ``(images,)``.
 
     Args:
+        label: True labels.
+        prediction: Predicted labels.
+        confidence: Probability of the predicted label.
+        rank: Number of labels that are thought likelier than the true one.
+        negative_log_likelihood: Of the true labels, in nats.
+        evaluations: Model evaluations.
+        seconds: Time.
+        others: Predicted labels by other scores.
         num_labels: Number of labels.
+        skipped: Number of images that could not be read.
         metric: Name of the metric that is published for the set.
-        dtype: Type of the sums; seconds and counts of a long run leave the range where float32
-            counts exactly.
-        other_losses: Names of the other losses whose predictions are counted too.
+
+    Returns:
+        The report.
     """
+    right, total = prediction == label, len(label)
+    support = np.bincount(label)
+    recall = np.bincount(label, weights=right)[support > 0] / support[support > 0]
+    calibration = binary_calibration_error(
+        torch.tensor(confidence).clamp(0, 1), torch.tensor(right).int(), n_bins=BINS, norm="l1"
+    )
+    spent, worked = int(evaluations.sum()), float(seconds.sum())
+    return ClassificationReport(
+        count=Accuracy.of(int(right.sum()), total),
+        mean_per_class_accuracy=float(recall.mean()),
+        top5_accuracy=float((rank < TOP_K).mean()) if num_labels > TOP_K else None,
+        calibration_error=float(calibration),
+        negative_log_likelihood=float(negative_log_likelihood.mean()),
+        evaluations=spent,
+        evaluations_per_image=spent / total,
+        seconds_per_image=worked / total,
+        evaluations_per_second=spent / worked if worked else 0.0,
+        skipped=skipped,
+        metric=metric,
+        others={
+            name: Accuracy.of(int((labels == label).sum()), total)
+            for name, labels in others.items()
+        },
+    )
 
-    def __init__(
-        self,
-        num_labels: int,
-        metric: str = "accuracy",
-        dtype: torch.dtype = torch.float64,
-        other_losses: Sequence[str] = (),
-    ) -> None:
-        super().__init__()
-        self.metric = metric
-        many = max(num_labels, 2)
-        self.stats = MulticlassStatScores(num_classes=many, average=None)
-        self.top5 = (
-            MulticlassAccuracy(num_classes=many, top_k=TOP_K, average="micro")
-            if num_labels > TOP_K
-            else None
-        )
-        self.calibration = MulticlassCalibrationError(num_classes=many, n_bins=BINS, norm="l1")
-        self.nll, self.evaluations, self.seconds = SumMetric(), SumMetric(), SumMetric()
-        self.wall, self.skipped = MaxMetric(), SumMetric()
-        for total in (self.nll, self.evaluations, self.seconds, self.wall):
-            total.set_dtype(dtype)
-        self.by_loss = CorrectByLoss(other_losses) if other_losses else None
-        self._wall, self._correct, self._total = 0.0, 0, 0
 
-    def update(
-        self,
-        scores: Tensor,
-        probabilities: Tensor,
-        predictions: Tensor,
-        labels: Tensor,
-        evaluations: Tensor,
-        seconds: float,
-        others: Mapping[str, Tensor] | None = None,
-    ) -> None:
-        """Count a batch of images.
+def _interval(count: Accuracy) -> Interval:
+    return count.interval or Interval(0.0, 1.0)
 
-        Args:
-            scores: Label scores, lower is better, shape ``(images, labels)``.
-            probabilities: Posterior, of the same shape.
-            predictions: Predicted labels, shape ``(images,)``.
-            labels: True labels, shape ``(images,)``.
-            evaluations: Model evaluations of each image, shape ``(images,)``.
-            seconds: Time that the batch took.
-            others: Predicted labels by each of the other losses.
-        """
-        self.stats.update(predictions, labels)
-        if self.by_loss is not None:
-            self.by_loss.update(others or {}, labels)
-        self._correct += int((predictions == labels).sum())
-        self._total += len(labels)
-        if self.top5 is not None:
-            self.top5.update(-scores, labels)
-        if scores.shape[1] > 1:
-            self.calibration.update(probabilities, labels)
-        likelihood = probabilities.cpu().double().gather(1, labels.cpu()[:, None])
-        tiny = torch.finfo(torch.float32).tiny
-        self.nll.update(-float(likelihood.clamp(min=tiny).log().sum()))
-        self.evaluations.update(int(evaluations.sum()))
-        self.seconds.update(seconds)
-        self.skipped.update(0)
-        self._wall += seconds
-        self.wall.update(self._wall)
 
-    def skip(self) -> None:
-        """Count an image that could not be read."""
-        self.skipped.update(1)
+def _stored(count: Accuracy) -> dict[str, Any]:
+    interval = _interval(count)
+    return {
+        "correct": count.correct,
+        "total": count.total,
+        "accuracy": count.value,
+        "interval": [interval.lower, interval.upper],
+    }
 
-    def running_accuracy(self) -> float | None:
-        """Accuracy of this rank so far; none before the first image."""
-        return self._correct / self._total if self._total else None
 
-    def compute(self) -> Report | None:
-        """The report over all ranks; none where no image was counted."""
-        stats = self.stats.compute()
-        true_positives, support = stats[:, 0], stats[:, 4]
-        total = int(support.sum())
-        if total == 0:
-            return None
-        nll, evaluations = float(self.nll.compute()), round(float(self.evaluations.compute()))
-        seconds, wall = float(self.seconds.compute()), float(self.wall.compute())
-        calibration = float(self.calibration.compute())
-        top5 = None if self.top5 is None else float(self.top5.compute())
-        skipped = int(self.skipped.compute())
-        others: dict[str, Count] = {}
-        if self.by_loss is not None:
-            # torchmetrics makes a number of a tensor of one.
-            correct = self.by_loss.compute().reshape(-1).tolist()
-            others = {
-                name: Count(number, total)
-                for name, number in zip(self.by_loss.names, correct, strict=True)
-            }
-        present = support > 0
-        recall = true_positives[present].double() / support[present]
-        return Report(
-            correct=int(true_positives.sum()),
-            total=total,
-            mean_per_class_accuracy=float(recall.mean()),
-            top5_accuracy=top5,
-            calibration_error=calibration,
-            negative_log_likelihood=nll / total,
-            evaluations=evaluations,
-            evaluations_per_image=evaluations / total,
-            seconds_per_image=seconds / total,
-            evaluations_per_second=evaluations / wall if wall else 0.0,
-            skipped=skipped,
-            metric=self.metric,
-            other_losses=others,
-        )
+def _counted(count: Accuracy) -> dict[str, str]:
+    lower, upper = 100 * _interval(count).lower, 100 * _interval(count).upper
+    return {
+        "accuracy %\n(interval)": f"{100 * count.value:.1f} ({lower:.1f}-{upper:.1f})",
+        "\ncorrect": f"{count.correct}/{count.total}",
+    }

@@ -1,32 +1,31 @@
 """Effective robustness of models against baselines, over finished runs and published tables."""
 
-from diffclf_lightning.robustness.extremes import Extremes, LeaveOut, Refuse, Smooth
-from diffclf_lightning.robustness.figure import draw
-from diffclf_lightning.robustness.models import Model, Table
-from diffclf_lightning.robustness.pairs import Pair, known_pairs
-from diffclf_lightning.robustness.runs import read_run
-from diffclf_lightning.robustness.sources import compare_all, read_baselines, read_models
-from diffclf_lightning.robustness.study import Comparison, Row, Settings, compare
-from diffclf_lightning.robustness.tables import read_table, shipped_tables
+from diffclf_lightning.robustness.comparison import Comparison, Settings, compare, compare_all
+from diffclf_lightning.robustness.lines import (
+    Line,
+    PiecewiseLinear,
+    Robustness,
+    effective_robustness,
+)
+from diffclf_lightning.robustness.pairs import Pair
+from diffclf_lightning.robustness.scales import get_scale
+from diffclf_lightning.robustness.sources import read_baselines, read_models
+from diffclf_lightning.robustness.tables import Model, Table, read_table
 
 __all__ = [
     "Comparison",
-    "Extremes",
-    "LeaveOut",
+    "Line",
     "Model",
     "Pair",
-    "Refuse",
-    "Row",
+    "PiecewiseLinear",
+    "Robustness",
     "Settings",
-    "Smooth",
     "Table",
     "compare",
     "compare_all",
-    "draw",
-    "known_pairs",
+    "effective_robustness",
+    "get_scale",
     "read_baselines",
     "read_models",
-    "read_run",
     "read_table",
-    "shipped_tables",
 ]

@@ -1,23 +1,22 @@
-"""Pairs of an in-distribution and an out-of-distribution test set."""
+"""Pairs of an in-distribution and an out-of-distribution test set, and whether they compare."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.metrics.fits import SAME
-from diffclf_lightning.robustness.models import Model
+from diffclf_lightning.robustness.tables import Model
 
 DIGITS = "digits"
+PAIR = re.compile(r"(?P<id>[^:@]+):(?P<ood>[^:@]+)(?:@(?P<at>\d*\.?\d+))?")
 
 
 @dataclass(frozen=True)
 class Pair:
     """Two test sets of the same task.
 
-    Args:
-        id: Name of the in-distribution set.
-        ood: Name of the out-of-distribution set.
-        at: In-distribution accuracy from 0 to 1 at which the line breaks; one line when none.
+    ``id`` and ``ood`` name that in and that out of distribution; ``at`` is the in-distribution
+    accuracy from 0 to 1 at which the line breaks. Defaults to None: one line.
     """
 
     id: str
@@ -27,111 +26,85 @@ class Pair:
     def __str__(self) -> str:
         return f"{self.id}:{self.ood}" + ("" if self.at is None else f"@{100 * self.at:g}")
 
+    @property
+    def sets(self) -> set[str]:
+        """Names of both sets."""
+        return {self.id, self.ood}
+
     @classmethod
     def parse(cls, text: str) -> "Pair":
         """Read ``ID:OOD`` or ``ID:OOD@BREAK``, the break in percent (from 1) or as a fraction.
 
-        Args:
-            text: The pair.
-
-        Returns:
-            The pair; where none is said, that of a known pair has its known break.
-
-        Raises:
-            InputError: If it is something else.
+        A known pair that comes without a break has its known one.
         """
-        sets, marked, at = text.partition("@")
-        id, colon, ood = sets.partition(":")
-        try:
-            value = float(at) if marked else None
-        except ValueError:
-            value = -1.0
-        if value is not None and value >= 1:
-            value /= 100
-        if not (colon and id and ood and id != ood) or not (value is None or 0 < value < 1):
+        found = PAIR.fullmatch(text)
+        at = found["at"] if found else None
+        value = None if at is None else float(at) / (100 if float(at) >= 1 else 1)
+        if not found or found["id"] == found["ood"] or not (value is None or 0 < value < 1):
             raise InputError(
                 f"Expected a pair of test sets as ID:OOD or ID:OOD@BREAK, for instance "
                 f"imagenet_a_id:imagenet_a@91.86, but got {text!r}."
             )
-        if value is None:
-            known = {(pair.id, pair.ood): pair.at for pair in KNOWN_PAIRS}
-            return cls(id, ood, known.get((id, ood)))
-        return cls(id, ood, value)
-
-    def is_break(self, id: float) -> bool:
-        """Whether an in-distribution accuracy is the break itself, where no line is."""
-        return self.at is not None and abs(id - self.at) <= SAME
+        known = {(pair.id, pair.ood): pair.at for pair in KNOWN_PAIRS}
+        sets = found["id"], found["ood"]
+        return cls(*sets, known.get(sets) if value is None else value)
 
 
 RESNET50_A = 0.9186
 """Accuracy of the ResNet-50 that selected ImageNet-A, on validation images of its 200 classes."""
 
-KNOWN_PAIRS = (
-    Pair("imagenet", "imagenetv2"),
-    Pair("imagenet_a_id", "imagenet_a", RESNET50_A),
-    Pair("imagenet_r_id", "imagenet_r"),
-    Pair("imagenet", "imagenet_sketch"),
-    Pair("imagenet_objectnet_id", "objectnet"),
-)
-
-CLASSES = {
-    **dict.fromkeys(("imagenet", "imagenetv2", "imagenet_sketch"), "ImageNet's 1000 classes"),
-    **dict.fromkeys(("imagenet_a_id", "imagenet_a"), "the 200 classes of ImageNet-A"),
-    **dict.fromkeys(("imagenet_r_id", "imagenet_r"), "the 200 classes of ImageNet-R"),
-    **dict.fromkeys(("imagenet_objectnet_id", "objectnet"), "the 113 classes of ObjectNet"),
+KNOWN_PAIRS = {
+    Pair("imagenet", "imagenetv2"): "ImageNet's 1000 classes",
+    Pair("imagenet_a_id", "imagenet_a", RESNET50_A): "the 200 classes of ImageNet-A",
+    Pair("imagenet_r_id", "imagenet_r"): "the 200 classes of ImageNet-R",
+    Pair("imagenet", "imagenet_sketch"): "ImageNet's 1000 classes",
+    Pair("imagenet_objectnet_id", "objectnet"): "the 113 classes of ObjectNet",
 }
+CLASSES = {name: classes for pair, classes in KNOWN_PAIRS.items() for name in pair.sets}
 
 
 def known_pairs(sets: Iterable[str]) -> list[Pair]:
-    """The pairs that some test sets make: ImageNet and its shifts, the digits and theirs.
-
-    Args:
-        sets: Names of test sets, in the order in which pairs of digits are to come.
-
-    Returns:
-        The pairs.
-    """
+    """The pairs that some test sets make: ImageNet and its shifts, the digits and theirs."""
     names = list(sets)
-    of_imagenet = [pair for pair in KNOWN_PAIRS if {pair.id, pair.ood} <= set(names)]
-    imagenet = {name for pair in KNOWN_PAIRS for name in (pair.id, pair.ood)}
-    others = [name for name in names if name not in {*imagenet, DIGITS}]
-    return of_imagenet + [Pair(DIGITS, name) for name in others if DIGITS in names]
+    pairs = [pair for pair in KNOWN_PAIRS if pair.sets <= set(names)]
+    if DIGITS in names:
+        pairs += [Pair(DIGITS, name) for name in names if name not in {*CLASSES, DIGITS}]
+    return pairs
 
 
-def class_mismatch(pair: Pair, models: Iterable[Model]) -> str | None:
-    """In what the classes of a pair's sets differ, if they do.
-
-    Accuracies among other classes cannot be compared: 200 classes are easier than 1000.
-
-    Args:
-        pair: The pair.
-        models: Models whose candidates may tell.
-
-    Returns:
-        What differs.
-    """
-    for model in models:
-        candidates: Mapping[str, object] = model.candidates
-        if {pair.id, pair.ood} <= candidates.keys() and candidates[pair.id] != candidates[pair.ood]:
-            return f"{model.name} chose among other classes on either"
-    if {pair.id, pair.ood} <= CLASSES.keys() and CLASSES[pair.id] != CLASSES[pair.ood]:
-        return f"{CLASSES[pair.id]} against {CLASSES[pair.ood]}"
-    return None
-
-
-def other_classes_error(pair: Pair, found: str) -> InputError:
-    """The error for a pair whose sets are not of one task.
-
-    Args:
-        pair: The pair.
-        found: From :func:`class_mismatch`.
-
-    Returns:
-        The error, with the in-distribution set that belongs to the other.
-    """
+def check_classes(pair: Pair, models: Iterable[Model], *, allowed: bool = False) -> list[str]:
+    """Refuse, or note if allowed, a pair of sets of other classes: 200 are easier than 1000."""
+    found = [
+        f"{model.name} chose among other classes on either"
+        for model in models
+        if pair.sets <= model.candidates.keys()
+        and model.candidates[pair.id] != model.candidates[pair.ood]
+    ]
+    classes = [CLASSES[name] for name in (pair.id, pair.ood) if name in CLASSES]
+    if len({*classes}) == 2:
+        found.append(" against ".join(classes))
+    if not found:
+        return []
+    if allowed:
+        return [f"of other classes, so not the accuracies of one task: {found[0]}"]
     right = next((known.id for known in KNOWN_PAIRS if known.ood == pair.ood), pair.id)
     remedy = f"Pair {pair.ood} with {right}" if right != pair.id else "Pair sets of one task"
-    return InputError(
+    raise InputError(
         f"Expected an in-distribution set with the classes of {pair.ood!r}, but got {pair.id!r}: "
-        f"{found}. {remedy}, or give --allow-other-classes, and say so beside every figure."
+        f"{found[0]}. {remedy}, or give --allow-other-classes, and say so beside every figure."
     )
+
+
+def check_same_images(pair: Pair, models: Iterable[Model]) -> None:
+    """Refuse models that were measured, as far as is known, on different images of a set."""
+    first: dict[str, Model] = {}
+    for model in models:
+        for name in sorted(pair.sets & model.images.keys()):
+            other, images = first.setdefault(name, model), model.images[name]
+            if other.images[name] != images:
+                raise InputError(
+                    f"Expected the same images of {name!r} in all runs, but got "
+                    f"{len(other.images[name])} in {other.name} and {len(images)} in "
+                    f"{model.name}, {len(other.images[name] & images)} of them in both. Run both "
+                    "on the same images (the same `subset` and `seed` of the data)."
+                )

@@ -1,116 +1,75 @@
-"""Comparisons as tables that a person can read."""
+"""Comparisons on the terminal and on disk."""
 
+import csv
+import io
+import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from diffclf_lightning.metrics import Accuracy, Piece, Robustness
-from diffclf_lightning.robustness.study import Comparison, Row
+from diffclf_lightning.metrics import Accuracy, Interval
+from diffclf_lightning.results import write_whole
+from diffclf_lightning.robustness.comparison import Comparison, Row
+from diffclf_lightning.robustness.figure import NO_LINE, OUTSIDE, draw
 
-OUTSIDE = "†"
-NO_LINE, UNFIT = "no line", "*"
-SIDES = {"below": "< ", "above": "> "}
-
-
-def lines_table(comparisons: Sequence[Comparison]) -> Table:
-    """The lines of a table of baselines.
-
-    Args:
-        comparisons: Comparisons with one table of baselines.
-
-    Returns:
-        A table, one row a line.
-    """
-    scale = comparisons[0].scale.name
-    table = _table(f"Lines of {comparisons[0].source} ({scale} scale on both axes)")
-    for column in ("OOD set", "ID set"):
-        table.add_column(f"\n{column}", overflow="fold")
-    for column in ("\nbreak", "base-\nlines", "\nslope", "inter-\ncept", "\nR² "):
-        table.add_column(column, justify="right", no_wrap=True)
-    for comparison in comparisons:
-        pair = comparison.pair
-        if comparison.fit is None:
-            count = str(len(comparison.baselines))
-            _add_row(table, pair.ood, pair.id, "", count, "", "", "none ")
-            continue
-        for name, piece in comparison.fit.pieces.items():
-            side = "" if pair.at is None else f"{SIDES[name]}{100 * pair.at:g}"
-            mark = " " if name in comparison.lines else UNFIT
-            *values, r_squared = _line(piece)
-            _add_row(table, pair.ood, pair.id, side, *values, r_squared + mark)
-    return table
+UNFIT = "*"
+SIDES = {"": "", "below": "< ", "above": "> "}
 
 
-def models_tables(comparisons: Sequence[Comparison]) -> list[Table]:
-    """Effective robustness of models against a table of baselines.
-
-    Args:
-        comparisons: Comparisons with one table of baselines.
-
-    Returns:
-        For one model a table with a row a pair, for several a table a pair.
-    """
-    source = comparisons[0].source
-    if len({row.model for comparison in comparisons for row in comparison.rows}) == 1:
-        rows = [(c.pair.ood, c, row) for c in comparisons for row in c.rows]
-        name = rows[0][2].model
-        return [_models_table(f"Effective robustness of {name} against {source}", "set", rows)]
-    return [
-        _models_table(
-            f"Effective robustness on {c.pair.ood} against {source}",
-            "model",
-            [(row.model, c, row) for row in c.rows],
-        )
-        for c in comparisons
-        if c.rows
-    ]
+def show(comparisons: Sequence[Comparison], console: Console, *, lines: bool) -> None:
+    """Print tables of the models, of the lines too if asked for, and notes."""
+    for source, several in _by_source(comparisons):
+        if lines:
+            console.print(_lines_table(source, several))
+        for table in _models_tables(source, several):
+            console.print(table)
+        for note in notes(several):
+            console.print(Padding(Text(note), (0, 0, 0, 2)))
+        console.print()
 
 
-def _models_table(title: str, first: str, rows: Sequence[tuple[str, Comparison, Row]]) -> Table:
-    table = _table(title)
-    lines = len({comparison.pair for _, comparison, _ in rows}) > 1
-    table.add_column(f"\n{first}", overflow="fold", min_width=15)
-    r_squared = ["\nR²"] if lines else []
-    for column in ("ID\n%", "OOD %\n(99.5% interval)", *r_squared, "by the\nline, %",
-                   "effective robustness\n[95% interval]"):  # fmt: skip
-        table.add_column(column, justify="right", no_wrap=True)
-    for name, comparison, row in rows:
-        accuracies = f"{100 * row.id.value:.1f}", _with_interval(row.ood)
-        r_squared = [_r_squared_at(comparison, row)] if lines else []
-        _add_row(table, name, *accuracies, *r_squared, *_prediction(comparison, row))
-    return table
+def write(folder: Path, comparisons: Sequence[Comparison]) -> None:
+    """Write ``robustness.csv``, ``robustness.json`` and a figure for each table of baselines."""
+    folder.mkdir(parents=True, exist_ok=True)
+    records = [_record(c, row) for c in comparisons for row in c.rows]
+    (folder / "robustness.csv").unlink(missing_ok=True)
+    if records:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, records[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+        write_whole(folder / "robustness.csv", text.getvalue())
+    content = json.dumps([_content(c) for c in comparisons], indent=2, allow_nan=False)
+    write_whole(folder / "robustness.json", content + "\n")
+    for source, several in _by_source(comparisons):
+        draw(several).savefig(folder / f"robustness-{source}.png", dpi=150, bbox_inches="tight")
 
 
-def notes(comparisons: Iterable[Comparison]) -> list[str]:
-    """What has to be read beside the tables.
-
-    Args:
-        comparisons: The comparisons.
-
-    Returns:
-        One line a note.
-    """
-    comparisons = list(comparisons)
-    rows = [row for comparison in comparisons for row in comparison.rows]
+def notes(comparisons: Sequence[Comparison]) -> list[str]:
+    """What has to be read beside the tables, a line each."""
+    rows = [(comparison, row) for comparison in comparisons for row in comparison.rows]
     lines = ["ID, OOD: in and out of distribution; effective robustness in points"] if rows else []
-    if any(row.robustness is not None and row.robustness.extrapolates for row in rows):
+    if any(row.robustness is not None and row.robustness.extrapolates for _, row in rows):
         lines.append(f"{OUTSIDE}: outside of the baselines, the line is extrapolated")
-    if any(c.fit is not None and len(c.lines) < len(c.fit.pieces) for c in comparisons):
+    if not all(c.settings.is_line(line) for c in comparisons for line in c.pieces.values()):
         lines.append(
             f"{NO_LINE}, or {UNFIT} at an R²: the fit explains too little of the baselines' "
             "variance to predict from it; --min-r2 sets how much is enough"
         )
     lines += [
-        f"{row.model}: {row.problem}"
-        for comparison in comparisons
-        for row in comparison.rows
-        if row.problem and comparison.fit is not None and not comparison.lacks_line(row)
-    ]
-    for comparison in comparisons:
-        said = [*comparison.notes, *([comparison.problem] if comparison.problem else [])]
-        lines += [f"{comparison.pair.ood}: {note}" for note in said]
+        f"{row.name}: {row.problem}" for c, row in rows
+        if row.problem and row.line and c.settings.is_line(row.line)
+    ]  # fmt: skip
+    for c in comparisons:
+        lines += [f"{c.pair.ood}: {note}" for note in (*c.notes, c.problem) if note]
     totals = {name: pair for c in comparisons for name, pair in c.totals.items()}
     if totals:
         each = "; ".join(f"{name} {ours} and {theirs}" for name, (ours, theirs) in totals.items())
@@ -118,60 +77,116 @@ def notes(comparisons: Iterable[Comparison]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def points(robustness: Robustness) -> str:
-    """Effective robustness with its interval, in points.
-
-    Args:
-        robustness: The effective robustness.
-
-    Returns:
-        For instance ``+1.5 [-0.2, +3.2]``.
-    """
-    value, interval = f"{_zero_free(100 * robustness.effective):+.1f}", robustness.interval
-    if interval is None:
-        return f"{value} [unknown]"
-    # A bound of -0.0 is below zero: its sign says whether the interval holds zero.
-    return f"{value} [{100 * interval.lower:+.1f}, {100 * interval.upper:+.1f}]"
+def _by_source(comparisons: Sequence[Comparison]) -> Iterable[tuple[str, list[Comparison]]]:
+    return ((source, list(group)) for source, group in groupby(comparisons, lambda c: c.source))
 
 
-def _table(title: str) -> Table:
-    return Table(
+def _table(
+    title: str, left: Sequence[str], right: Sequence[str], rows: Iterable[Sequence[str]], width: int
+) -> Table:
+    """A table with columns to the left, which may fold, and to the right, which may not."""
+    table = Table(
         title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
         collapse_padding=True,
     )  # fmt: skip
+    for column in left:
+        table.add_column(column, overflow="fold", min_width=width)
+    for column in right:
+        table.add_column(column, justify="right", no_wrap=True)
+    for cells in rows:
+        table.add_row(*map(Text, cells))  # brackets in a name are no markup
+    return table
 
 
-def _add_row(table: Table, *cells: str) -> None:
-    """A row of plain text: brackets are no markup."""
-    table.add_row(*(Text(cell) for cell in cells))
+def _lines_table(source: str, comparisons: Sequence[Comparison]) -> Table:
+    rows = list[Sequence[str]]()
+    for c in comparisons:
+        sets = c.pair.ood, c.pair.id
+        if c.fit is None:
+            rows.append((*sets, "", str(len(c.baselines)), "", "", "none "))
+        for name, line in c.pieces.items():
+            side = "" if c.pair.at is None else f"{SIDES[name]}{100 * c.pair.at:g}"
+            values = [f"{v:.3f}" for v in (line.slope, line.intercept, line.r_squared)]
+            mark = " " if c.settings.is_line(line) else UNFIT
+            rows.append((*sets, side, str(line.count), *values[:2], values[2] + mark))
+    title = f"Lines of {source} ({comparisons[0].settings.scale.name} scale on both axes)"
+    right = ["\nbreak", "base-\nlines", "\nslope", "inter-\ncept", "\nR² "]
+    return _table(title, ["\nOOD set", "\nID set"], right, rows, width=1)
 
 
-def _line(piece: Piece) -> tuple[str, ...]:
-    values = (piece.slope, piece.intercept, piece.r_squared)
-    return str(piece.count), *(f"{value:.3f}" for value in values)
+def _models_tables(source: str, comparisons: Sequence[Comparison]) -> list[Table]:
+    """For one model a table with a row a pair, for several a table a pair."""
+    models = {row.name for c in comparisons for row in c.rows}
+    if len(models) == 1:
+        rows = [(c.pair.ood, c, row) for c in comparisons for row in c.rows]
+        return [_models_table(f"of {models.pop()} against {source}", "set", rows)]
+    return [
+        _models_table(
+            f"on {c.pair.ood} against {source}", "model", [(row.name, c, row) for row in c.rows]
+        )
+        for c in comparisons
+        if c.rows
+    ]
 
 
-def _r_squared_at(comparison: Comparison, row: Row) -> str:
-    if comparison.fit is None:
-        return ""
-    return f"{comparison.fit.piece(row.id.value).r_squared:.3f}"
+def _models_table(title: str, first: str, rows: Sequence[tuple[str, Comparison, Row]]) -> Table:
+    many = len({c.pair for _, c, _ in rows}) > 1
+    cells = list[Sequence[str]]()
+    for name, c, row in rows:
+        ood, interval = f"{100 * row.ood.value:.1f}", row.ood.interval
+        if interval is not None:
+            ood += f" ({100 * interval.lower:.1f}-{100 * interval.upper:.1f})"
+        r_squared = [f"{row.line.r_squared:.3f}" if row.line else ""] if many else []
+        explained = row.line is None or c.settings.is_line(row.line)
+        predicted, beyond = "-", "see below" if explained else NO_LINE
+        if row.robustness is not None:
+            mark = OUTSIDE if row.robustness.extrapolates else ""
+            predicted, beyond = f"{mark}{100 * row.robustness.predicted:.1f}", str(row.robustness)
+        cells.append((name, f"{100 * row.id.value:.1f}", ood, *r_squared, predicted, beyond))
+    right = ["ID\n%", "OOD %\n(99.5% interval)", *(["\nR²"] if many else []), "by the\nline, %",
+             "effective robustness\n[95% interval]"]  # fmt: skip
+    return _table(f"Effective robustness {title}", [f"\n{first}"], right, cells, width=15)
 
 
-def _with_interval(accuracy: Accuracy) -> str:
-    interval = accuracy.interval
-    shown = f"{100 * accuracy.value:.1f}"
-    if interval is None:
-        return shown
-    return f"{shown} ({100 * interval.lower:.1f}-{100 * interval.upper:.1f})"
+def _content(c: Comparison) -> dict[str, Any]:
+    lines = {
+        name or "line": {
+            "baselines": line.count, "slope": line.slope, "intercept": line.intercept,
+            "r_squared": line.r_squared, "residual_sd": line.residual_sd, "lowest_id": line.lowest,
+            "highest_id": line.highest, "is_line": c.settings.is_line(line),
+        }
+        for name, line in c.pieces.items()
+    }  # fmt: skip
+    return {
+        "baselines": c.source, "id_set": c.pair.id, "ood_set": c.pair.ood, "break": c.pair.at,
+        "scale": c.settings.scale.name, "lines": lines,
+        "models": [_record(c, row) for row in c.rows], "notes": list(c.notes),
+        "other_totals": c.totals, "problem": c.problem,
+    }  # fmt: skip
 
 
-def _prediction(comparison: Comparison, row: Row) -> tuple[str, str]:
-    if row.robustness is None:
-        return "-", NO_LINE if comparison.lacks_line(row) else "see below"
-    mark = OUTSIDE if row.robustness.extrapolates else ""
-    return f"{mark}{100 * row.robustness.predicted:.1f}", points(row.robustness)
+def _record(c: Comparison, row: Row) -> dict[str, Any]:
+    r = row.robustness
+    return {
+        "baselines": c.source, "id_set": c.pair.id, "ood_set": c.pair.ood, "model": row.name,
+        **_counts("id", row.id), **_counts("ood", row.ood),
+        "line_r_squared": None if row.line is None else row.line.r_squared,
+        "predicted": None if r is None else r.predicted,
+        "effective_robustness": None if r is None else r.effective,
+        "standard_error": None if r is None else r.standard_error,
+        **_ends("", None if r is None else r.interval),
+        "extrapolates": None if r is None else r.extrapolates,
+        "problem": row.problem,
+    }  # fmt: skip
 
 
-def _zero_free(value: float) -> float:
-    """No minus before a zero."""
-    return 0.0 if abs(value) < 0.05 else value
+def _counts(axis: str, accuracy: Accuracy) -> dict[str, Any]:
+    return {
+        f"{axis}_accuracy": accuracy.value, f"{axis}_correct": accuracy.correct,
+        f"{axis}_total": accuracy.total, **_ends(f"{axis}_", accuracy.interval),
+    }  # fmt: skip
+
+
+def _ends(prefix: str, interval: Interval | None) -> dict[str, float | None]:
+    ends = {"lower": None, "upper": None} if interval is None else asdict(interval)
+    return {f"{prefix}{name}": end for name, end in ends.items()}

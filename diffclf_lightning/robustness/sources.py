@@ -1,160 +1,103 @@
-"""Where models and baselines come from: folders of runs, shipped tables, CSV files."""
+"""Where models and baselines come from: folders of finished runs, shipped tables, CSV files."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
+from pyarrow import ArrowInvalid
+
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.robustness.models import Model, Table, check_same_images, first_repeated
-from diffclf_lightning.robustness.pairs import (
-    Pair,
-    class_mismatch,
-    known_pairs,
-    other_classes_error,
+from diffclf_lightning.metrics import Accuracy
+from diffclf_lightning.results import RunFolder
+from diffclf_lightning.robustness.tables import (
+    Model,
+    Table,
+    first_repeated,
+    read_table,
+    shipped_tables,
 )
-from diffclf_lightning.robustness.runs import read_run, read_run_by_loss
-from diffclf_lightning.robustness.study import Comparison, Settings, compare
-from diffclf_lightning.robustness.tables import read_table
 
 DEFAULT_BASELINES = ("testbed", "timm", "digits")
 RUNS = "runs"
 """Name of the table that finished runs make together."""
 
 
+def read_run(folder: str | Path, *, other_losses: bool = False) -> list[Model]:
+    """The model of a finished run, and if asked for once more for each of its other losses.
+
+    It is named after its folder, of its network's family; sets without numbers of correct images
+    are passed over. A folder without a finished run is an InputError.
+    """
+    run, own = RunFolder(folder), Path(folder).resolve().name
+    described, reports = (run.summary()[part] for part in ("run", "sets"))
+    sets = {name: report for name, report in reports.items() if report.get("total")}
+    by_name = {own: sets}
+    for set_name, report in sets.items() if other_losses else ():
+        for loss, counts in report.get("others", {}).items():
+            by_name.setdefault(f"{own} ({loss})", {})[set_name] = counts
+    try:
+        rows = run.completed(()).items()
+    except (OSError, ArrowInvalid) as error:
+        raise InputError(
+            f"Expected {str(run.images)!r} to be a table of results, but got "
+            f"{type(error).__name__}: {error}. Run `diffclf test` again."
+        ) from error
+    images = {name: frozenset(stored.rows["key"].to_pylist()) for name, stored in rows}
+    return [
+        Model(
+            name=name,
+            family=str(described.get("model", own)),
+            accuracies={s: Accuracy.of(c["correct"], c["total"]) for s, c in counts.items()},
+            images=images,
+            candidates={s: report.get("candidate_labels") for s, report in sets.items()},
+            weights=described.get("weights"),
+        )
+        for name, counts in by_name.items()
+    ]
+
+
 def read_models(sources: Sequence[str], *, other_losses: bool = False) -> list[Model]:
-    """Models to compare.
+    """Models of finished runs' folders, CSV files or shipped tables.
 
-    Args:
-        sources: Folders of finished runs, CSV files or names of shipped tables. Folders that hold
-            comparisons alone are passed over.
-        other_losses: Whether a run is there once more for each of its other losses.
-
-    Returns:
-        The models.
-
-    Raises:
-        InputError: If a source is none of these, or two models have one name.
+    Folders that hold comparisons alone are passed over. Two models of one name are an InputError.
     """
     models: list[Model] = []
     for source in sources:
         folder = Path(source)
-        if folder.is_dir() and not _is_comparison(folder):
-            models += read_run_by_loss(folder) if other_losses else [read_run(folder)]
-        elif not folder.is_dir():
+        if not folder.is_dir():
             models += read_table(source).models
-    twice = first_repeated(model.name for model in models)
-    if twice is not None:
-        raise InputError(
-            f"Expected models of different names, but got {twice!r} twice. Rename a folder, or "
-            "name each once."
-        )
+        elif (folder / "summary.json").is_file() or not (folder / "robustness.json").is_file():
+            models += read_run(folder, other_losses=other_losses)
+    _check_names("models", [model.name for model in models])
     return models
 
 
 def read_baselines(sources: Sequence[str]) -> list[Table]:
-    """Tables of baselines.
+    """Tables of baselines: shipped ones, CSV files, and one of all folders of finished runs.
 
-    Args:
-        sources: Names of shipped tables, CSV files, or folders of finished runs, which together
-            make one table.
-
-    Returns:
-        The tables.
-
-    Raises:
-        InputError: If a source is none of these, two tables have one name, or two runs have the
-            same weights.
+    A shipped table goes before a folder of its name. Two tables of one name, or runs of the same
+    weights, are an InputError.
     """
-    folders = [source for source in sources if Path(source).is_dir()]
+    shipped = shipped_tables()
+    folders = [name for name in sources if Path(name).is_dir() and name not in shipped]
     tables = [read_table(source) for source in sources if source not in folders]
     if folders:
-        tables.append(Table(RUNS, _independent(read_models(folders))))
-    twice = first_repeated(table.name for table in tables)
-    if twice is not None:
-        raise InputError(
-            f"Expected tables of baselines of different names, but got {twice!r} twice. Rename a "
-            "file, or name each once."
-        )
+        runs = read_models(folders)
+        twice = first_repeated(run.weights for run in runs if run.weights is not None)
+        if twice is not None:
+            raise InputError(
+                "Expected baselines of different weights, but "
+                f"{' and '.join(run.name for run in runs if run.weights == twice)} have the same: "
+                "they are one baseline. Name one of them."
+            )
+        tables.append(Table(RUNS, runs))
+    _check_names("tables of baselines", [table.name for table in tables])
     return tables
 
 
-def compare_all(
-    models: Sequence[Model],
-    tables: Sequence[Table],
-    pairs: Sequence[Pair] = (),
-    settings: Settings | None = None,
-    *,
-    other_classes: bool = False,
-) -> list[Comparison]:
-    """Every pair of every table that has it, with the models that have it.
-
-    Args:
-        models: The models; the lines alone when none.
-        tables: The baselines.
-        pairs: The pairs; those that are known when none are given.
-        settings: How comparisons are made.
-        other_classes: Whether an in-distribution set of other classes is allowed.
-
-    Returns:
-        The comparisons that at least one model (or, without models, a baseline) takes part in.
-
-    Raises:
-        InputError: If images or classes of models differ, nothing can be compared, or no pair
-            gives a line.
-    """
-    of_runs = [model for table in tables for model in table.models if model.images]
-    comparisons = []
-    for table in tables:
-        for pair in pairs or known_pairs(table.sets):
-            taking_part = [m for m in models if {pair.id, pair.ood} <= m.accuracies.keys()]
-            if not {pair.id, pair.ood} <= set(table.sets) or (models and not taking_part):
-                continue
-            check_same_images([*taking_part, *of_runs], (pair.id, pair.ood))
-            mismatch = class_mismatch(pair, [*taking_part, *of_runs])
-            if mismatch is not None and not other_classes:
-                raise other_classes_error(pair, mismatch)
-            comparison = compare(pair, table, taking_part, settings)
-            notes = [*comparison.notes, *_own_baselines(table, taking_part)]
-            if mismatch is not None:
-                notes.append(f"of other classes, so not the accuracies of one task: {mismatch}")
-            comparisons.append(replace(comparison, notes=notes))
-    if not comparisons:
+def _check_names(what: str, names: Sequence[str]) -> None:
+    twice = first_repeated(names)
+    if twice is not None:
         raise InputError(
-            f"Expected models and baselines with both sets of a pair, but got none for "
-            f"{', '.join(map(str, pairs)) or 'any known pair'}. Models have the sets "
-            f"{_names(s for m in models for s in m.accuracies)}; baselines "
-            f"{_names(s for t in tables for s in t.sets)}. Give --pairs ID:OOD and --baselines."
+            f"Expected {what} of different names, but got {twice!r} twice. Rename one, or name "
+            "each once."
         )
-    if all(comparison.fit is None for comparison in comparisons):
-        raise InputError(comparisons[0].problem)
-    return comparisons
-
-
-def _independent(models: list[Model]) -> list[Model]:
-    """The models, of which no two may have the same weights: they would count twice."""
-    first: dict[str, str] = {}
-    for model in models:
-        if model.weights is None:
-            continue
-        other = first.setdefault(model.weights, model.name)
-        if other != model.name:
-            raise InputError(
-                f"Expected baselines of different weights, but {other} and {model.name} have the "
-                "same: they are one baseline. Name one of them."
-            )
-    return models
-
-
-def _own_baselines(table: Table, models: Sequence[Model]) -> list[str]:
-    """A note on the models that are themselves among the baselines."""
-    weights = {model.weights for model in table.models if model.standard} - {None}
-    own = [model.name for model in models if model.weights in weights or model in table.models]
-    return [f"among the baselines of its own line: {', '.join(own)}"] if own else []
-
-
-def _is_comparison(folder: Path) -> bool:
-    return (folder / "robustness.json").is_file() and not (folder / "summary.json").is_file()
-
-
-def _names(sets: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(sets)) or "none"

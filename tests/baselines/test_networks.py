@@ -193,7 +193,7 @@ def test_validation_counts_and_logs_the_accuracy(seed):
     (logged,) = trainer().validate(classifier, data, verbose=False)
     with torch.no_grad():
         correct = classifier.eval()(images).argmax(dim=1) == labels
-    assert logged["validation/accuracy"] == pytest.approx(correct.float().mean().item())
+    assert logged["val/accuracy"] == pytest.approx(correct.float().mean().item())
 
 
 def test_a_continued_run_evaluates_nothing_again(tmp_path, seed):
@@ -225,5 +225,5 @@ def test_half_precision_runs(precision, seed):
     classifier = TimmClassifier("test_vit", False, num_classes=3)
     data = TensorDataset(torch.randint(256, (2, 3, 160, 160), dtype=torch.uint8), torch.arange(2))
     (out,) = trainer(precision=precision).predict(classifier, DataLoader(data, batch_size=2))
-    assert out.outcome.scores.dtype == torch.float32
-    assert out.outcome.scores.isfinite().all()
+    assert out["scores"].dtype == torch.float32
+    assert out["scores"].isfinite().all()

@@ -20,7 +20,7 @@ from diffclf_lightning.baselines import torchvision as torchvision_module
 from diffclf_lightning.baselines.discriminative import DiscriminativeClassifier, Preprocessing
 from diffclf_lightning.cli import CONFIGS, main
 from diffclf_lightning.datamodules import ImageNetShifts
-from diffclf_lightning.denoisers import CenterCrop, DiTDenoiser
+from diffclf_lightning.denoisers import DiTDenoiser, ResizeCenterCrop
 
 
 @pytest.fixture
@@ -52,12 +52,12 @@ def first_pixel(data, name, key, tinies):
     image = Image.open(file).convert("RGB")
     if name == "objectnet":
         image = ImageOps.crop(image, 2)
-    return CenterCrop(8)(image).numpy()[:, 0, 0] / np.float32(255)
+    return ResizeCenterCrop(8)(image).numpy()[:, 0, 0] / np.float32(255)
 
 
 def test_accuracies_of_known_logits_are_exact(tinies, tmp_path):
     network = Linear()
-    preprocessing = Preprocessing(CenterCrop(8), (3, 8, 8), [0.0] * 3, [1.0] * 3)
+    preprocessing = Preprocessing(ResizeCenterCrop(8), (3, 8, 8), [0.0] * 3, [1.0] * 3)
     classifier = DiscriminativeClassifier(network, preprocessing, "linear")
     data = ImageNetShifts(tmp_path / "data", ["all"], subset=None)
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
@@ -123,7 +123,7 @@ def test_diffusion_and_baseline_see_the_same_images_in_the_same_order(
         assert [first[k] for k in ("set", "key", "label")] == [
             second[k] for k in ("set", "key", "label")
         ]
-        assert dict(first["predictions_by_loss"]).keys() == {"l1", "bound", "l2+bound"}
+        assert dict(first["other_predictions"]).keys() == {"l1", "bound", "l2+bound"}
     for folder, cost in (("dit", 1), ("resnet", 0)):
         summary = json.loads((tmp_path / folder / "summary.json").read_text())["sets"]
         assert list(summary) == tiny_shifts.NAMES
@@ -144,8 +144,8 @@ def test_default_costs_a_tenth_of_the_published_evaluation(name):
     model = yaml.safe_load((CONFIGS / f"supervised/{name}.yaml").read_text())["model"]["init_args"]
     staged = Staged(**model["strategy"]["init_args"])
     assert 10 * staged.evaluations(1000) <= Full(250).evaluations(1000)
-    assert staged.trials[-1] == 250
-    staged.check(125)
+    assert staged.stages[-1] == 250
+    staged.bind(125, staged.stages)
     assert f"facebook/DiT-XL-2-{name[3:]}" in model["denoiser"]["init_args"].values()
     assert [model["loss"], *model["other_losses"]] == ["l2", "l1", "bound", "l2+bound"]
 

@@ -11,7 +11,7 @@ from diffclf_lightning import InputError
 from diffclf_lightning.baselines import TimmClassifier
 from diffclf_lightning.cli import main
 from diffclf_lightning.datamodules import Digits
-from diffclf_lightning.robustness import read_run
+from diffclf_lightning.robustness import read_models
 
 SHORT = ["--data.test_sets=[digits,rotation_10]", "--data.num_test=100"]
 
@@ -30,7 +30,7 @@ def test_fit_and_test_on_digits(tmp_path, monkeypatch):
     assert summary["sets"]["digits"]["evaluations_per_image"] == 1
     assert summary["run"]["model"] == "resnet10t"
     assert (tmp_path / "r/robustness.csv").read_text().count("rotation_10") == 1
-    model = read_run(tmp_path / "r")
+    (model,) = read_models([str(tmp_path / "r")])
     assert (model.name, model.family) == ("r", "resnet10t")
     assert model.weights == summary["run"]["weights"]
     assert {name: len(images) for name, images in model.images.items()} == {
@@ -48,10 +48,11 @@ def classifier(seed):
 
 def test_loss_is_the_smoothed_cross_entropy(classifier):
     images, labels = torch.randint(256, (6, 3, 32, 32), dtype=torch.uint8), torch.arange(6) % 3
-    labels[4] = -1  # an image that could not be read
+    could = torch.tensor([True, True, True, True, False, True])
     classifier.num_labels = 3
     classifier.log = lambda *args, **kwargs: None
-    loss = classifier.eval().training_step((images, labels), 0)
+    batch = {"image": images, "label": labels, "readable": could}
+    loss = classifier.eval().training_step(batch, 0)
     kept = [0, 1, 2, 3, 5]
     likelihood = classifier(images[kept]).log_softmax(dim=1)
     target = torch.full((5, 3), 0.1 / 3)

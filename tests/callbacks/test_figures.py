@@ -1,18 +1,21 @@
 import pytest
 import torch
+from running import table_of
 
-from diffclf_lightning import ErrorTable
+from diffclf_lightning.answers import Answer, Predictions
 from diffclf_lightning.callbacks.figures import MANY, draw_errors
-from diffclf_lightning.predictions import Outcome, Predictions
+from diffclf_lightning.candidates import Candidates
+from diffclf_lightning.evaluation import MeanError
+from diffclf_lightning.tasks import Classification
 
 
 def predictions(candidates):
     errors = torch.rand(2, candidates, 6)
     errors[1, 3] -= 1
-    alive = torch.ones(2, candidates, dtype=torch.bool)
-    table = ErrorTable(errors, alive, torch.arange(candidates))
-    outcome = Outcome.from_table(table, candidates, 1.0)
-    return Predictions("set", ["a", "b"], [0, 1], torch.tensor([2, 3]), ["", ""], 0.1, outcome)
+    task = Classification().bind(Candidates.from_class_ids(candidates), 1.0, "accuracy")
+    answer = Answer.from_table(table_of(l2=errors), [MeanError("l2")])
+    columns = task.columns(answer, {"label": torch.tensor([2, 3])})
+    return Predictions("set", ["a", "b"], [0, 1], ["", ""], 0.1, columns)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -22,7 +25,7 @@ def test_bars_are_errors_above_the_lowest(channels, seed):
     figure = draw_errors([(image, result, 0), (image, result, 1)], names)
     axis = figure.axes[3]
     widths = [bar.get_width() for bar in axis.patches]
-    scores = result.outcome.scores[1]
+    scores = result["scores"][1]
     assert widths == pytest.approx((scores - scores.min()).tolist(), abs=1e-6)
     assert [label.get_text() for label in axis.get_yticklabels()] == ["w", "x", "y", "z ★"]
     assert axis.lines[0].get_ydata()[0] == 3
@@ -34,4 +37,4 @@ def test_of_many_classes_the_best_are_drawn(seed):
     axis = draw_errors([(torch.rand(1, 8, 8), result, 0)]).axes[1]
     assert len(axis.patches) == MANY
     drawn = [int(label.get_text().split()[0]) for label in axis.get_yticklabels()]
-    assert drawn == result.outcome.scores[0].argsort()[:MANY].tolist()
+    assert drawn == result["scores"][0].argsort()[:MANY].tolist()

@@ -1,17 +1,15 @@
 """EffectiveRobustness: what it logs at the end of a test."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from lightning.pytorch import Trainer
 from scipy.special import expit, logit
+from scipy.stats import linregress
 from torch.utils.data import DataLoader, TensorDataset
 
 from diffclf_lightning import DiffusionClassifier, Full, InputError
 from diffclf_lightning.callbacks import EffectiveRobustness, ResultsWriter
 from diffclf_lightning.denoisers import GaussianDenoiser
-from diffclf_lightning.robustness import Refuse
 
 LINE = [(0.4, 0.3), (0.6, 0.5), (0.7, 0.62), (0.8, 0.7), (0.9, 0.85)]
 
@@ -48,15 +46,12 @@ def run(loaders, *callbacks):
 def test_values_are_logged_beside_the_accuracies(table, loaders, tmp_path):
     callback = EffectiveRobustness([table], ["id:ood"], folder=tmp_path / "out")
     reports, logged = run(loaders, callback)
-    from scipy.stats import linregress
-
     line = linregress(*map(logit, zip(*LINE, strict=True)))
     predicted = expit(line.intercept + line.slope * logit(reports["id"].accuracy))
     expected = reports["ood"].accuracy - predicted
     assert logged["ood/effective_robustness"] == pytest.approx(expected, abs=1e-6)
-    assert (
-        logged["ood/effective_robustness_lower"] < expected < logged["ood/effective_robustness_upper"]
-    )
+    low, high = (logged[f"ood/effective_robustness_{end}"] for end in ("lower", "upper"))
+    assert low < expected < high
     assert logged["ood/accuracy"] == pytest.approx(reports["ood"].accuracy)
     assert {f.name for f in (tmp_path / "out").iterdir()} == {
         "robustness.csv", "robustness.json", "robustness-mine.png",
@@ -76,14 +71,15 @@ def test_sets_of_other_classes_are_refused(table, loaders):
 
 
 def test_a_run_that_cannot_be_compared_at_its_end_keeps_its_results(tmp_path, loaders):
-    """All baselines lie on one side of the break: known before, but no reason to lose a run."""
+    """All baselines have one accuracy: known before, but no reason to lose a run."""
     file = tmp_path / "one.csv"
-    file.write_text("model,digits,noise\nm,0.5,0.4\nn,0.6,0.5\n")
+    file.write_text("model,digits,noise\nm,0.5,0.4\nn,0.5,0.5\n")
     denoiser, sets = loaders
     named = {"digits": sets["id"], "noise": sets["ood"]}
     callback = EffectiveRobustness([str(file)], folder=tmp_path / "out")
-    callback.settings = replace(callback.settings, extremes=Refuse())
-    reports, _ = run((denoiser, named), callback, ResultsWriter(tmp_path / "r"))
+    with pytest.warns(UserWarning, match="There is no effective robustness"):
+        reports, _ = run((denoiser, named), callback, ResultsWriter(tmp_path / "r"))
+    assert not (tmp_path / "out").exists()
     assert set(reports) == {"digits", "noise"}
     assert (tmp_path / "r/summary.json").is_file()
 
@@ -94,6 +90,7 @@ def test_a_run_that_cannot_be_compared_at_its_end_keeps_its_results(tmp_path, lo
         ({"baselines": ["absent"]}, "'absent'"),
         ({"pairs": ["id"]}, "ID:OOD@BREAK"),
         ({"scale": "log"}, "`scale`"),
+        ({"min_r_squared": 2}, "`min_r_squared`"),
     ],
 )
 def test_wrong_arguments_are_named_before_the_run(arguments, message):

@@ -3,10 +3,10 @@ from dataclasses import replace
 from rich.console import Console
 
 from diffclf_lightning.callbacks.table import report_table
-from diffclf_lightning.metrics import Count, Report
+from diffclf_lightning.metrics import Accuracy, ClassificationReport
 
-REPORT = Report(
-    correct=497, total=500, mean_per_class_accuracy=0.9941, top5_accuracy=1.0,
+REPORT = ClassificationReport(
+    count=Accuracy.of(497, 500), mean_per_class_accuracy=0.9941, top5_accuracy=1.0,
     calibration_error=0.007, negative_log_likelihood=0.021, evaluations=74000,
     evaluations_per_image=148.0, seconds_per_image=0.0324, evaluations_per_second=4560.0,
 )  # fmt: skip
@@ -42,9 +42,9 @@ def test_published_metric_and_skipped_images_are_noted():
     assert "pets: 3 images could not be read" in text
 
 
-def test_other_losses_have_a_row_below_their_set():
-    others = {"l1": Count(490, 500), "l2+bound": Count(498, 500)}
-    lines = printed(digits=replace(REPORT, other_losses=others), fonts=REPORT).splitlines()
+def test_other_scores_have_a_row_below_their_set():
+    others = {"l1": Accuracy.of(490, 500), "l2+bound": Accuracy.of(498, 500)}
+    lines = printed(digits=replace(REPORT, others=others), fonts=REPORT).splitlines()
     (row,) = (i for i, line in enumerate(lines) if " digits " in line)
     assert lines[row + 1].split() == ["l1", "98.0", "(95.5-99.3)", "490/500"]
     assert lines[row + 2].split() == ["l2+bound", "99.6", "(98.0-100.0)", "498/500"]

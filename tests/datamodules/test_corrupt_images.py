@@ -8,7 +8,7 @@ from PIL import Image
 from diffclf_lightning import InputError
 from diffclf_lightning.datamodules import FileImages, ImageFolder, ImageSet
 from diffclf_lightning.datamodules.sets import damaged_files
-from diffclf_lightning.denoisers import CenterCrop
+from diffclf_lightning.denoisers import ResizeCenterCrop
 
 
 def truncated(suffix):
@@ -44,7 +44,7 @@ def damaged(request, tmp_path):
 
 def images(file, **kwargs):
     module = ImageFolder(file.parent.parent, batch_size=4, **kwargs)
-    module.transform = CenterCrop(8)
+    module.transform = ResizeCenterCrop(8)
     return module.test_dataloader()["folder"].dataset
 
 
@@ -68,13 +68,15 @@ def test_something_behind_the_end_of_a_sound_file_does_no_harm(tmp_path, name):
     assert damaged_files([tmp_path / name]) == []
 
 
-def test_a_skipped_image_is_black_has_label_minus_one_and_is_named(damaged):
+def test_a_skipped_image_is_black_and_is_named_but_keeps_its_label_and_key(damaged):
+    found = images(damaged, on_corrupt="skip")
     with pytest.warns(UserWarning, match="left out") as caught:
-        image, label = images(damaged, on_corrupt="skip")[1]
-    assert label == -1
-    assert image.shape == (3, 8, 8)
-    assert image.dtype == torch.uint8
-    assert not image.any()
+        sample = found[1]
+    assert (sample["label"], sample["readable"]) == (0, False)
+    assert sample["key"] == found.keys[1] == f"cat/{damaged.name}"
+    assert sample["image"].shape == (3, 8, 8)
+    assert sample["image"].dtype == torch.uint8
+    assert not sample["image"].any()
     assert any(str(damaged) in str(warning.message) for warning in caught)
 
 
@@ -82,24 +84,26 @@ def test_sound_images_are_as_they_were(damaged):
     found = images(damaged, on_corrupt="skip")
     with warnings.catch_warnings(action="error"):
         sound = [found[i] for i in (0, 2, 3)]
-    assert [label for _, label in sound] == [0, 0, 1]
-    assert all((image[0] == 10).all() and (image[2] == 30).all() for image, _ in sound)
+    assert [sample["label"] for sample in sound] == [0, 0, 1]
+    assert all(sample["readable"] for sample in sound)
+    for pixels in (sample["image"] for sample in sound):
+        assert (pixels[0] == 10).all()
+        assert (pixels[2] == 30).all()
 
 
-def test_labels_of_the_set_stay_true_when_an_image_is_skipped(damaged):
-    found = images(damaged, on_corrupt="skip")
-    with pytest.warns(UserWarning, match="left out"):
-        found[1]
-    assert found.labels == [0, 0, 0, 1]
-
-
-def test_a_batch_with_a_skipped_image_is_whole(damaged):
-    module = ImageFolder(damaged.parent.parent, batch_size=4, on_corrupt="skip")
-    module.transform = CenterCrop(8)
-    with pytest.warns(UserWarning, match="left out"):
-        [(batch, labels)] = module.test_dataloader()["folder"]
-    assert batch.shape == (4, 3, 8, 8)
-    assert labels.tolist() == [0, -1, 0, 1]
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_batch_with_a_skipped_image_is_whole(damaged, num_workers):
+    module = ImageFolder(
+        damaged.parent.parent, batch_size=4, on_corrupt="skip", num_workers=num_workers
+    )
+    module.set_default_transform(ResizeCenterCrop(8))
+    with warnings.catch_warnings(action="ignore"):
+        [batch] = module.test_dataloader()["folder"]
+    assert batch["image"].shape == (4, 3, 8, 8)
+    assert batch["image"].dtype == torch.uint8
+    assert batch["label"].tolist() == [0, 0, 0, 1]
+    assert batch["readable"].tolist() == [True, False, True, True]
+    assert batch["key"] == ["cat/1.png", f"cat/{damaged.name}", "cat/9.png", "dog/1.png"]
 
 
 def test_an_image_that_vanished_is_named(tmp_path):
@@ -117,10 +121,21 @@ def test_a_set_that_leaves_decoding_for_later_is_checked_too(tmp_path):
         Lazy([0], keys=["own/half"])[0]
 
 
+def test_a_key_is_the_position_where_a_set_names_none():
+    class Black(ImageSet):
+        def image(self, index):
+            return Image.new("RGB", (4, 4))
+
+    unnamed = Black([7, 5])
+    assert [unnamed[i]["key"] for i in range(2)] == ["0", "1"]
+    assert [unnamed[i]["label"] for i in range(2)] == [7, 5]
+    assert unnamed[0]["image"].size == (4, 4)
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "LA"])
 def test_images_of_every_mode_become_rgb(tmp_path, mode):
     suffix = "jpg" if mode == "CMYK" else "png"
     Image.new("RGB", (4, 4), (255, 255, 255)).convert(mode).save(tmp_path / f"a.{suffix}")
-    image, _ = FileImages([tmp_path / f"a.{suffix}"], [0], ["a"])[0]
+    image = FileImages([tmp_path / f"a.{suffix}"], [0], ["a"])[0]["image"]
     assert image.mode == "RGB"
     assert np.asarray(image).min() >= 250

@@ -5,18 +5,21 @@ from sklearn.datasets import load_digits
 from diffclf_lightning import InputError
 from diffclf_lightning.datamodules import Digits
 from diffclf_lightning.datamodules.digits import SHIFTS, random_affine
-from diffclf_lightning.denoisers import CenterCrop
+from diffclf_lightning.denoisers import ResizeCenterCrop
 
 
 def loaded(name="digits", **kwargs):
     data = Digits(test_sets=[name], batch_size=1000, **kwargs)
-    data.transform = CenterCrop(8, channels=1)
+    data.transform = ResizeCenterCrop(8, channels=1)
     return next(iter(data.test_dataloader()[name]))
 
 
 def test_held_out_images_are_the_last_500():
-    images, labels = loaded()
+    batch = loaded()
+    images, labels = batch["image"], batch["label"]
     bunch = load_digits()
+    assert batch["key"] == [str(i) for i in range(1297, 1797)]
+    assert batch["readable"].all()
     assert labels.tolist() == bunch.target[1297:].tolist()
     levels = images[:, 0].double() / 255 * 16
     assert (levels - torch.from_numpy(bunch.images[1297:])).abs().max() < 0.05
@@ -24,8 +27,9 @@ def test_held_out_images_are_the_last_500():
 
 def test_training_never_sees_a_held_out_image():
     data = Digits(augment=0.0, batch_size=1297)
-    data.transform = CenterCrop(8, channels=1)
-    images, labels = next(iter(data.train_dataloader()))
+    data.transform = ResizeCenterCrop(8, channels=1)
+    batch = next(iter(data.train_dataloader()))
+    images, labels = batch["image"], batch["label"]
     bunch = load_digits()
     expected = torch.from_numpy(bunch.images[:1297] / 16 * 255).round()
     key = (images[:, 0].double() * torch.arange(64).reshape(8, 8)).sum(dim=(1, 2))
@@ -37,23 +41,24 @@ def test_training_never_sees_a_held_out_image():
 
 @pytest.mark.parametrize("name", [*SHIFTS, "fonts"])
 def test_shifted_sets_keep_labels_and_change_pixels(name):
-    images, labels = loaded(name)
-    original, true = loaded()
+    batch, held_out = loaded(name), loaded()
+    images, labels = batch["image"], batch["label"]
     if name == "fonts":
         assert labels.bincount().tolist() == [len(labels) // 10] * 10
-        assert len(labels) >= 150
+        assert len(set(batch["key"])) == len(labels) >= 150
+        assert [int(key.split("/")[1]) for key in batch["key"]] == labels.tolist()
         return
-    assert torch.equal(labels, true)
-    changed = (images != original).flatten(1).any(dim=1).float().mean()
+    assert torch.equal(labels, held_out["label"])
+    assert batch["key"] == held_out["key"]
+    changed = (images != held_out["image"]).flatten(1).any(dim=1).float().mean()
     assert changed > 0.9
-    again, _ = loaded(name)
-    assert torch.equal(images, again)
+    assert torch.equal(images, loaded(name)["image"])
 
 
 def test_subset_is_the_first_images():
-    few, _ = loaded("noise_0.25", num_test=7)
-    many, _ = loaded("noise_0.25")
-    assert torch.equal(few, many[:7])
+    few, many = loaded("noise_0.25", num_test=7), loaded("noise_0.25")
+    assert torch.equal(few["image"], many["image"][:7])
+    assert few["key"] == many["key"][:7]
 
 
 @pytest.mark.parametrize(

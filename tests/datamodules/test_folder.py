@@ -4,7 +4,7 @@ import pytest
 import tiny_sets
 
 from diffclf_lightning import InputError
-from diffclf_lightning.datamodules import ImageCSV, ImageFolder
+from diffclf_lightning.datamodules import ImageCSV, ImageFolder, ImageNet
 
 FILES = ["mixed_breed/a.jpg", "mixed_breed/deep/b.PNG", "Siamese/a.webp", "pug/c.jpeg"]
 
@@ -42,7 +42,7 @@ def test_folders_are_classes_in_sorted_order(root):
         "mixed_breed/deep/b.PNG": 1,
         "pug/c.jpeg": 2,
     }
-    assert images[0][0].size == (24, 16)
+    assert images[0]["image"].size == (24, 16)
 
 
 def test_name_names_and_metric_are_as_given(root):
@@ -82,7 +82,7 @@ def test_a_table_gives_labels_in_the_order_of_sorted_names(table):
     assert module.classnames == ("Siamese", "pug")
     assert images.labels == [1, 0, 1]
     assert images.keys == [FILES[3], FILES[2], FILES[0]]
-    assert images[1][0].size == (24, 16)
+    assert images[1]["image"].size == (24, 16)
 
 
 def test_a_table_takes_the_order_of_given_names(table):
@@ -142,6 +142,17 @@ def test_a_missing_table_or_one_of_bytes_is_named(tmp_path):
             ImageCSV(tmp_path / name).setup()
 
 
-def test_names_given_twice_are_an_error(table):
-    with pytest.raises(InputError, match="`classnames`"):
-        ImageCSV(table(f"{FILES[3]},pug"), classnames=["pug", "pug"])
+def test_labels_that_several_classes_share_are_named_and_no_others(table):
+    names = ["pug", "missile", "Siamese", "missile", "tank", "tank"]
+    file = table(f"{FILES[3]},pug", f"{FILES[2]},missile")
+    with pytest.raises(InputError, match="`classnames` repeats 'missile'") as caught:
+        ImageCSV(file, classnames=names).setup()
+    assert "tank" not in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_names_of_imagenet_serve_a_table_without_those_that_repeat(table):
+    names = ImageNet.classnames
+    file = table(f"{FILES[3]},tench", f"{FILES[2]},toilet paper")
+    assert len(set(names)) < len(names)
+    assert ImageCSV(file, classnames=names).test_sets()["csv"].labels == [0, 999]

@@ -111,5 +111,6 @@ def test_an_image_that_is_there_twice_is_refused(tmp_path, seed):
     key, (label, _) = next(iter(tiny.truth.items()))
     other = ImageNet.synsets[(label + 1) % 1000]
     tiny_files.save(tmp_path / "val" / other / key, random.Random(seed))
-    with warnings.catch_warnings(action="ignore"), pytest.raises(InputError, match=f"{key} 2 times"):
+    twice = f"{key} 2 times"
+    with warnings.catch_warnings(action="ignore"), pytest.raises(InputError, match=twice):
         ImageNet(tmp_path, subset=None).setup()

@@ -27,7 +27,7 @@ def test_labels_images_and_candidates_are_those_of_the_disk(tinies, tmp_path, na
     assert images.labels == [expected[key][0] for key in images.keys]
     assert images.candidate_labels == candidates(tinies, name)
     for index, key in enumerate(images.keys):
-        pixels = np.asarray(images[index][0], dtype=int)
+        pixels = np.asarray(images[index]["image"], dtype=int)
         assert np.abs(pixels - expected[key][1]).max() <= 6
 
 

@@ -49,7 +49,7 @@ def test_labels_are_positions_among_the_sorted_objects(images):
 
 def test_no_pixel_of_the_red_border_is_left_and_no_other_is_lost(images, tiny):
     for index, key in enumerate(images.keys):
-        image, _ = images[index]
+        image = images[index]["image"]
         assert image.size == (20, 30)
         assert (np.asarray(image) == tiny.truth[key][1]).all()
 

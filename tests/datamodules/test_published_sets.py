@@ -27,7 +27,7 @@ from diffclf_lightning.datamodules import (
     ObjectNet,
     OxfordPets,
 )
-from diffclf_lightning.denoisers import CenterCrop
+from diffclf_lightning.denoisers import ResizeCenterCrop
 
 PUBLISHED = {
     Food101: ("food101", "accuracy", 101, 25250),
@@ -79,11 +79,11 @@ def test_labels_and_keys_are_those_of_the_files(tiny, tmp_path):
 def test_each_image_is_the_one_of_its_key(tiny, tmp_path):
     images = only_set(build(tiny, tmp_path))
     for index, key in enumerate(images.keys):
-        image, label = images[index]
-        expected_label, colour = tiny.truth[key]
-        assert image.mode == "RGB"
-        assert label == expected_label
-        assert np.abs(np.asarray(image, dtype=int) - colour).max() <= 6
+        sample = images[index]
+        label, colour = tiny.truth[key]
+        assert (sample["label"], sample["key"], sample["readable"]) == (label, key, True)
+        assert sample["image"].mode == "RGB"
+        assert np.abs(np.asarray(sample["image"], dtype=int) - colour).max() <= 6
 
 
 def test_keys_do_not_depend_on_where_the_data_lies(tiny, tmp_path):
@@ -121,13 +121,15 @@ def test_the_published_number_of_images_gives_no_warning(tiny, tmp_path, monkeyp
 
 def test_loader_gives_batches_in_the_transform(tiny, tmp_path):
     module = build(tiny, tmp_path, batch_size=3)
-    module.transform = CenterCrop(8)
+    module.transform = ResizeCenterCrop(8)
     with warnings.catch_warnings(action="ignore"):
         loaders = module.test_dataloader()
     assert list(loaders) == [PUBLISHED[tiny.module][0]]
     batches = list(loaders[module.name])
-    assert batches[0][0].shape == (3, 3, 8, 8)
-    assert torch.cat([labels for _, labels in batches]).tolist() == only_set(module).labels
+    assert batches[0]["image"].shape == (3, 3, 8, 8)
+    images = only_set(module)
+    assert torch.cat([batch["label"] for batch in batches]).tolist() == images.labels
+    assert [key for batch in batches for key in batch["key"]] == images.keys
 
 
 def test_a_missing_split_file_is_one_clear_error(tiny, tmp_path):
@@ -206,18 +208,39 @@ def test_class_order_is_that_of_the_published_labels():
     assert Food101.classnames[16:18] == ("cheese plate", "cheesecake")
     assert FGVCAircraft.classnames[0] == "707-320"
     assert FGVCAircraft.classnames[-1] == "Yak-42"
-    assert OxfordPets.classnames[:3] == (
-        "Abyssinian",
-        "American Bulldog",
-        "American Pit Bull Terrier",
-    )
-    assert list(OxfordPets.classnames) == sorted(OxfordPets.classnames)
-    assert [name.rstrip("?") for name in datasets.Flowers102.classes] == list(Flowers102.classnames)
+    breeds = [name.removesuffix(" cat").removesuffix(" dog") for name in OxfordPets.classnames]
+    assert breeds == sorted(breeds)
     assert list(CIFAR10.classnames) == sorted(CIFAR10.classnames)
     assert list(STL10.classnames) == sorted(STL10.classnames)
     assert (ImageNet.classnames[0], ImageNet.classnames[999]) == ("tench", "toilet paper")
     assert list(ImageNet.synsets) == sorted(set(ImageNet.synsets))
     assert list(ObjectNet.classnames) == sorted(ObjectNet.classnames)
+
+
+def test_names_of_flowers_are_torchvisions_but_three():
+    pairs = zip(datasets.Flowers102.classes, Flowers102.classnames, strict=True)
+    assert {label: names for label, names in enumerate(pairs) if len(set(names)) > 1} == {
+        15: ("globe-flower", "globe flower"),
+        59: ("pink-yellow dahlia?", "pink and yellow dahlia"),
+        92: ("ball moss", "air plant"),
+    }
+
+
+@pytest.mark.parametrize("tiny", ["pets"], indirect=True)
+def test_names_of_pets_are_torchvisions_with_their_animal_but_one(tiny, tmp_path):
+    """The files of cats begin with a capital; torchvision knows the breeds that the files name."""
+    breeds = datasets.OxfordIIITPet(tmp_path, split="test").class_to_idx
+    for breed in breeds:
+        [label] = {label for key, (label, _) in tiny.truth.items() if is_of(key, breed)}
+        is_cat = any(is_of(key, breed) and key[7].isupper() for key in tiny.truth)
+        assert OxfordPets.classnames[label] == f"{breed} {'cat' if is_cat else 'dog'}"
+    without = [n for n in OxfordPets.classnames if not n.endswith((" cat", " dog"))]
+    assert without == ["American Bulldog"]
+    assert sum(name.endswith(" cat") for name in OxfordPets.classnames) == 12
+
+
+def is_of(key, breed):
+    return key.removeprefix("images/").lower().startswith(breed.lower().replace(" ", "_") + "_")
 
 
 @pytest.mark.parametrize("module", PUBLISHED)

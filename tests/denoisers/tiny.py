@@ -54,12 +54,18 @@ def dit_with_vae() -> DiTDenoiser:
     return DiTDenoiser(transformer, scheduler, autoencoder(), names).eval()
 
 
-def unet(classes: int = 5, *, null: bool = False, prediction_type: str = "epsilon") -> UNetDenoiser:
+def unet(
+    classes: int = 5,
+    *,
+    null: bool = False,
+    prediction_type: str = "epsilon",
+    out_channels: int = 1,
+) -> UNetDenoiser:
     torch.manual_seed(2)
     network = UNet2DModel(
         sample_size=8,
         in_channels=1,
-        out_channels=1,
+        out_channels=out_channels,
         block_out_channels=(8, 16),
         norm_num_groups=4,
         layers_per_block=1,

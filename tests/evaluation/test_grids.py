@@ -1,8 +1,20 @@
+import math
+from fractions import Fraction
+from itertools import pairwise
+
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffclf_lightning import InputError, NestedGrid, PublishedGrid, Staged, UniformGrid
+from diffclf_lightning import (
+    GoldenGrid,
+    InputError,
+    NestedGrid,
+    PublishedGrid,
+    Staged,
+    UniformGrid,
+)
 
 # Table 6 of Li et al. (2023): candidates, keep, trials, evaluations an image (nested), and the
 # counts of the grid that the published evaluations used.
@@ -20,47 +32,82 @@ TABLE_6 = {
 increasing = st.lists(st.integers(1, 1000), min_size=1, max_size=5, unique=True).map(sorted)
 
 
+def steps(grid, stages):
+    """Timesteps of a model of 1000, stage by stage."""
+    times, ends = grid.order(stages)
+    timesteps = [int(time * 1000) for time in times]
+    return [timesteps[a:b] for a, b in pairwise((0, *ends))]
+
+
 @pytest.mark.parametrize("name", TABLE_6)
 def test_evaluations_of_table_6(name):
     candidates, keep, trials, nested, published = TABLE_6[name]
-    strategy = Staged(trials, keep)
-    assert strategy.evaluations(candidates) == nested
-    assert strategy.evaluations(candidates, grid=PublishedGrid()) == published
+    for grid, expected in ((NestedGrid(), nested), (PublishedGrid(), published)):
+        strategy = Staged(trials, keep).bind(candidates, grid.order(trials)[1])
+        assert strategy.evaluations(candidates) == expected
 
 
-@given(increasing)
-def test_nested_blocks_complete_the_cumulative_counts(trials):
-    blocks = NestedGrid().blocks(trials, 1000)
-    done = 0
-    for block, count in zip(blocks, trials, strict=True):
-        done += len(block)
-        assert done == count
-    timesteps = [t for block in blocks for t in block]
-    assert len(set(timesteps)) == len(timesteps)
-    assert all(0 <= t < 1000 for t in timesteps)
+@given(increasing, st.sampled_from([NestedGrid(), GoldenGrid(), GoldenGrid(0.2)]))
+def test_stages_are_completed_and_the_last_is_the_even_grid(trials, grid):
+    times, ends = grid.order(trials)
+    assert list(ends) == trials
+    total = trials[-1]
+    assert sorted(times) == [Fraction(2 * i + 1, 2 * total) for i in range(total)]
 
 
 @given(increasing)
 def test_every_nested_stage_is_spread_over_the_whole_range(trials):
-    blocks = NestedGrid().blocks(trials, 1000)
     so_far = []
-    for block in blocks:
+    for block in steps(NestedGrid(), trials):
         so_far = sorted(so_far + block)
         gaps = [b - a for a, b in zip([0, *so_far], [*so_far, 1000], strict=True)]
         # Twice the even spacing, and what rounding in each stage may add.
         assert max(gaps) <= 2 * 1000 / len(so_far) + 1000 / trials[-1] * len(trials) + 1
 
 
+@settings(deadline=None)
+@given(st.integers(1, 300), st.floats(0, 0.999))
+def test_golden_order_takes_the_nearest_free_cell_of_each_golden_step(total, offset):
+    """The definition, cell by cell, in plain Python."""
+    times, _ = GoldenGrid(offset).order((total,))
+    free, ratio = set(range(total)), (math.sqrt(5) - 1) / 2
+    for k, time in enumerate(times):
+        aim = (offset + k * ratio) % 1
+        away = {c: abs((c + 0.5) / total - aim) for c in free}
+        away = {c: min(d, 1 - d) for c, d in away.items()}
+        chosen = int(time * total)
+        assert away[chosen] == pytest.approx(min(away.values()), abs=1e-9)
+        free.remove(chosen)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(20, 300))
+def test_every_beginning_of_the_golden_order_is_well_spread(total):
+    """The largest gap round the circle is at most a few times the even spacing."""
+    times, _ = GoldenGrid().order((total,))
+    for count in range(2, total + 1):
+        first = sorted(times[:count])
+        gaps = [b - a for a, b in pairwise([*first, first[0] + 1])]
+        assert max(gaps) <= 2.7 / count + 2 / total
+
+
 @pytest.mark.parametrize("total", [1, 2, 4, 5, 10, 25, 50, 100, 250, 500, 1000])
 def test_last_stage_is_the_published_base_grid(total):
     step = 1000 // total
     base = list(range(step // 2, 1000, step))[:total]
-    assert sorted(NestedGrid().blocks((total,), 1000)[0]) == base
-    assert PublishedGrid().blocks((total,), 1000)[0] == base
+    assert sorted(steps(NestedGrid(), (total,))[0]) == base
+    assert steps(PublishedGrid(), (total,))[0] == base
+
+
+def test_times_are_exact_where_floats_fall_to_the_step_below():
+    times, _ = NestedGrid().order((500,))
+    assert [int(time * 1000) for time in times] == list(range(1, 1000, 2))
+    rounded = torch.tensor([float(time) for time in times])
+    assert (rounded * 1000).long().tolist() != list(range(1, 1000, 2))
 
 
 def test_published_stages_do_not_nest():
-    blocks = PublishedGrid().blocks((20, 50, 100, 500), 1000)
+    blocks = steps(PublishedGrid(), (20, 50, 100, 500))
     assert [len(block) for block in blocks] == [20, 50, 80, 350]
     # written out from method: grid[M//n//2 :: M//n][:n] of grid = 1, 3, 5, ...
     assert blocks[0][:3] == [25, 75, 125]
@@ -68,17 +115,16 @@ def test_published_stages_do_not_nest():
 
 
 def test_more_trials_than_timesteps():
-    assert len(NestedGrid().blocks((2000,), 1000)[0]) == 2000
-    with pytest.raises(InputError, match="at most 1000"):
-        PublishedGrid().blocks((2000,), 1000)
+    assert len(NestedGrid().order((2000,))[0]) == 2000
+    with pytest.raises(InputError, match=r"`trials` .* 1000"):
+        PublishedGrid().order((2000,))
 
 
 def test_uniform_is_a_function_of_its_seed_and_covers_the_range():
-    blocks = UniformGrid(seed=3).blocks((500, 2000), 1000)
-    assert blocks == UniformGrid(seed=3).blocks((500, 2000), 1000)
-    assert blocks != UniformGrid(seed=4).blocks((500, 2000), 1000)
-    assert [len(block) for block in blocks] == [500, 1500]
-    timesteps = [t for block in blocks for t in block]
-    assert min(timesteps) < 10
-    assert max(timesteps) > 989
-    assert 470 < sum(timesteps) / 2000 < 530
+    times, ends = UniformGrid(seed=3).order((500, 2000))
+    assert (times, ends) == UniformGrid(seed=3).order((500, 2000))
+    assert times != UniformGrid(seed=4).order((500, 2000))[0]
+    assert ends == (500, 2000)
+    assert min(times) < 0.01
+    assert max(times) > 0.989
+    assert 0.47 < sum(times) / 2000 < 0.53

@@ -2,7 +2,18 @@ import pytest
 import torch
 
 from diffclf_lightning import InputError
-from diffclf_lightning.evaluation import NoiseLoss, Prediction, Sum, get_loss, get_losses, l1, l2
+from diffclf_lightning.denoisers import FlowMatching
+from diffclf_lightning.evaluation import (
+    ElementwiseLoss,
+    FlowTarget,
+    Noised,
+    Prediction,
+    Sum,
+    get_loss,
+    get_losses,
+    l1,
+    l2,
+)
 
 FORMULAS = {
     "l2": lambda d: d**2,
@@ -11,25 +22,40 @@ FORMULAS = {
 }
 
 
+def said(rows, dtype=torch.float32):
+    """Random samples at half the way of a flow, and a random network's output."""
+    x_0, noise, output = 2 * torch.randn(3, rows, 2, 4, 4)
+    noised = Noised(x_0, noise, FlowMatching()(torch.full((rows,), 0.5)))
+    return noised, Prediction(noised, output.to(dtype), FlowTarget())
+
+
+def differences(noised, prediction, quantity):
+    """From the flow's own formulas: x_t = x_0 / 2 + noise / 2, output = noise - x_0."""
+    off = prediction.output - (noised.noise - noised.x_0)
+    of = {"noise": 0.5, "x_0": -0.5, "velocity": 1.0}
+    return (of[quantity] * off).double()
+
+
+@pytest.mark.parametrize("quantity", ["noise", "x_0", "velocity"])
 @pytest.mark.parametrize("name", FORMULAS)
-def test_loss_is_the_mean_of_the_formula(name, seed):
-    noise, prediction = 2 * torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4)
+def test_loss_is_the_mean_of_the_formula(name, quantity, seed):
+    noised, prediction = said(3)
     expected = [
         sum(FORMULAS[name](d) for d in row.flatten().tolist()) / row.numel()
-        for row in noise - prediction
+        for row in differences(noised, prediction, quantity)
     ]
-    assert get_loss(name)(noise, Prediction(prediction)).tolist() == pytest.approx(
-        expected, rel=1e-5
-    )
+    loss = get_loss(name if quantity == "noise" else f"{name}_{quantity}")
+    assert loss(noised, prediction).tolist() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_loss_is_float32_in_half_precision(name, seed):
-    noise, prediction = torch.randn(2, 2, 64, 64), torch.randn(2, 2, 64, 64).bfloat16()
+    noised, prediction = said(2, torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
-        half = get_loss(name)(noise, Prediction(prediction))
+        half = get_loss(name)(noised, prediction)
     assert half.dtype == torch.float32
-    assert torch.allclose(half, get_loss(name)(noise, Prediction(prediction.float())), rtol=1e-6)
+    whole = Prediction(noised, prediction.output.float(), FlowTarget())
+    assert torch.allclose(half, get_loss(name)(noised, whole), rtol=1e-6)
 
 
 def test_unknown_loss_is_named():
@@ -38,42 +64,42 @@ def test_unknown_loss_is_named():
 
 
 def test_functions_and_objects_are_losses_too(seed):
-    def cubed(noise, prediction):
-        return (noise - prediction).abs().pow(3).flatten(1).mean(dim=1)
+    def cubed(truth, prediction):
+        return (truth - prediction).abs().pow(3).flatten(1).mean(dim=1)
 
-    noise, prediction = torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4)
+    noised, prediction = said(3)
     loss = get_loss(cubed)
     assert (loss.name, loss.needs_variance) == ("cubed", False)
-    expected = [sum(abs(d) ** 3 for d in row.flatten().tolist()) / 32 for row in noise - prediction]
-    assert loss(noise, Prediction(prediction)).tolist() == pytest.approx(expected, rel=1e-5)
-    named = NoiseLoss(cubed, "mine")
+    off = differences(noised, prediction, "noise")
+    expected = [sum(abs(d) ** 3 for d in row.flatten().tolist()) / 32 for row in off]
+    assert loss(noised, prediction).tolist() == pytest.approx(expected, rel=1e-4)
+    named = ElementwiseLoss(cubed, name="mine")
     assert get_loss(named) is named
     assert named.name == "mine"
 
 
 def test_sum_adds_its_losses_and_names_them(seed):
-    noise, prediction = torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4)
-    loss = Sum([NoiseLoss(l1), NoiseLoss(l2), NoiseLoss(l1)])
-    expected = [
-        sum(2 * abs(d) + d**2 for d in row.flatten().tolist()) / 32 for row in noise - prediction
-    ]
-    assert loss(noise, Prediction(prediction)).tolist() == pytest.approx(expected, rel=1e-5)
+    noised, prediction = said(3)
+    loss = Sum([ElementwiseLoss(l1), ElementwiseLoss(l2), ElementwiseLoss(l1)])
+    off = differences(noised, prediction, "noise")
+    expected = [sum(2 * abs(d) + d**2 for d in row.flatten().tolist()) / 32 for row in off]
+    assert loss(noised, prediction).tolist() == pytest.approx(expected, rel=1e-4)
     assert (loss.name, loss.needs_variance) == ("l1+l2+l1", False)
     assert get_loss("l2+bound").needs_variance
     assert get_loss("bound").needs_variance
 
 
-@pytest.mark.parametrize("others", [["l1", "l2"], ["l1", "l1"], [l1, "l1"]])
-def test_the_same_loss_twice_is_refused(others):
-    with pytest.raises(InputError, match=r"`other_losses` .* but got '(l1|l2)' twice"):
-        get_losses("l2", others)
+@pytest.mark.parametrize("losses", [["l2", "l1", "l2"], ["l1", "l1"], [l1, "l1"]])
+def test_the_same_loss_twice_is_refused(losses):
+    with pytest.raises(InputError, match=r"`other_losses` .*'(l1|l2)' twice"):
+        get_losses(losses, "other_losses")
 
 
 def test_a_string_is_no_list_of_losses():
-    with pytest.raises(InputError, match=r"`other_losses` to be a list, but got 'l1'"):
-        get_losses("l2", "l1")
+    with pytest.raises(InputError, match=r"`other_losses` .*'l1'"):
+        get_losses("l1", "other_losses")
 
 
 def test_an_empty_sum_is_refused():
-    with pytest.raises(InputError, match="`losses` to have a loss"):
+    with pytest.raises(InputError, match="`losses`"):
         Sum([])

@@ -1,44 +1,84 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from running import table_of
 
-from diffclf_lightning import Full, InputError, Staged
+from diffclf_lightning import ErrorTable, Full, InputError, NestedGrid, PublishedGrid, Staged
 
 
 @pytest.mark.parametrize(
-    ("trials", "keep", "message"),
+    ("trials", "keep", "argument"),
     [
-        ((4, 12), (2,), "one entry a stage"),
-        ((12, 4), (2, 1), "`trials` to be increasing"),
-        ((4, 4), (2, 1), "`trials` to be increasing"),
-        ((0, 4), (2, 1), "`trials` to be increasing"),
-        ((), (), "`trials` to be increasing"),
-        ((4, 12), (1, 1), "`keep` to be decreasing"),
-        ((4, 12), (1, 2), "`keep` to be decreasing"),
-        ((4, 12), (3, 2), "last entry of argument `keep` to be 1"),
+        ((4, 12), (2,), "`trials` and `keep`"),
+        ((12, 4), (2, 1), "`trials`"),
+        ((4, 4), (2, 1), "`trials`"),
+        ((0, 4), (2, 1), "`trials`"),
+        ((), (), "`trials`"),
+        ((4, 12), (1, 1), "`keep`"),
+        ((4, 12), (1, 2), "`keep`"),
+        ((4, 12), (3, 2), "`keep`"),
     ],
 )
-def test_bad_stages_are_named(trials, keep, message):
-    with pytest.raises(InputError, match=message):
+def test_bad_stages_are_named(trials, keep, argument):
+    with pytest.raises(InputError, match=argument):
         Staged(trials, keep)
 
 
-def test_keep_beyond_the_candidates_is_named():
-    with pytest.raises(InputError, match=r"`keep` to be at most 10.*\[11, 1\]"):
-        Staged((1, 2), (11, 1)).check(10)
-    Staged((1, 2), (10, 1)).check(10)
-
-
-def test_survivors_have_the_lowest_means(seed):
-    errors = torch.rand(5, 7, 3)
-    alive = torch.ones(5, 7, dtype=torch.bool)
-    alive[:, 2] = False
-    kept = Staged((3, 9), (4, 1)).survivors(0, errors, alive)
-    for i in range(5):
-        means = {c: errors[i, c].mean().item() for c in range(7) if c != 2}
-        best = sorted(means, key=means.__getitem__)[:4]
-        assert sorted(kept[i].nonzero().flatten().tolist()) == sorted(best)
+def test_keep_beyond_the_candidates_is_named_when_bound():
+    with pytest.raises(InputError, match=r"`keep`.* 10.*\[11, 1\]"):
+        Staged((1, 2), (11, 1)).bind(10, (1, 2))
+    Staged((1, 2), (10, 1)).bind(10, (1, 2))
 
 
 def test_full_is_one_stage():
-    assert (Full(9).trials, Full(9).keep) == ((9,), (1,))
+    assert (Full(9).stages, Full(9).keep) == ((9,), (1,))
     assert Full(250).evaluations(1000) == 250_000
+
+
+@st.composite
+def staged(draw):
+    stages = sorted(draw(st.lists(st.integers(1, 30), min_size=1, max_size=4, unique=True)))
+    kept = draw(st.lists(st.integers(2, 8), min_size=len(stages) - 1, max_size=3, unique=True))
+    keep = (*sorted(kept[: len(stages) - 1], reverse=True), 1)
+    return Staged(stages, keep), draw(st.integers(keep[0], 9))
+
+
+@given(staged(), st.sampled_from([NestedGrid(), PublishedGrid()]), st.integers(0, 2**32 - 1))
+def test_random_strategies_prune_as_algorithm_2_does(strategy_and_candidates, grid, seed):
+    """Round by round: counts, survivors, evaluations, and the winner, from a plain loop."""
+    strategy, candidates = strategy_and_candidates
+    _, ends = grid.order(strategy.stages)
+    errors = torch.rand(3, candidates, ends[-1], generator=torch.Generator().manual_seed(seed))
+    allowed = torch.ones(3, candidates, dtype=torch.bool)
+    allowed[2, 0] = candidates == 1
+    bound = strategy.bind(candidates, ends)
+    table = ErrorTable.empty(["l2"], allowed, torch.arange(candidates), None)
+    rounds = 0
+    while (more := bound.further(table["l2"])).any():
+        place = torch.arange(ends[-1])
+        met = (place >= table.counts[..., None]) & (place < (table.counts + more)[..., None])
+        table = table.extended(more, {"l2": errors[met]}, more.sum(dim=1).tolist())
+        rounds += 1
+    assert rounds == len(set(ends))  # stages of the published grid may have nothing new
+    assert strategy.ends == strategy.stages  # binding changes the copy alone
+    for i in range(3):
+        alive = allowed[i].nonzero().flatten().tolist()
+        spent, done, last = dict.fromkeys(range(candidates), 0), 0, alive
+        for end, kept in zip(ends, strategy.keep, strict=True):
+            spent |= dict.fromkeys(alive, end)
+            means = {c: errors[i, c, :end].double().mean().item() for c in alive}
+            last, alive, done = alive, sorted(alive, key=means.__getitem__)[:kept], end
+        assert table.counts[i].tolist() == [spent[c] for c in range(candidates)]
+        finalists = bound.finalists(table["l2"])[i].nonzero().flatten().tolist()
+        assert sorted(last) == finalists
+        assert done == ends[-1]
+        assert table["l2"].best[i] == alive[0]
+    assert int(table.evaluations[0]) == bound.evaluations(candidates)
+
+
+def test_equal_candidates_are_kept_in_their_order():
+    table = table_of(l2=torch.ones(1, 4, 2))
+    more = Staged((2, 5), (3, 1)).further(table["l2"])
+    assert more.tolist() == [[3, 3, 3, 0]]
+    assert table["l2"].best.tolist() == [0]

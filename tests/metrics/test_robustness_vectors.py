@@ -3,26 +3,21 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from diffclf_lightning import InputError
 from diffclf_lightning.baselines.discriminative import DiscriminativeClassifier, Preprocessing
-from diffclf_lightning.metrics import (
-    Accuracy,
-    Broken,
-    Hinged,
-    Straight,
-    clopper_pearson,
-    effective_robustness,
-    get_scale,
-    relative_robustness,
-)
+from diffclf_lightning.metrics import Accuracy, clopper_pearson
+from diffclf_lightning.robustness import Line, PiecewiseLinear, effective_robustness, get_scale
 
 VECTORS = json.loads((Path(__file__).parent / "robustness_vectors.json").read_text())
-LINE, PIECES = VECTORS["linear_fit"], VECTORS["piecewise_fit"]
+LINE, PIECES, PUBLISHED = (
+    VECTORS[name] for name in ("linear_fit", "piecewise_fit", "published_line")
+)
 
 
 def close(value):
@@ -40,71 +35,49 @@ def test_clopper_pearson(case):
         assert interval.lower == close((alpha / 2) ** (1 / n))
 
 
-def check_line(fit, expected, id, ood):
-    piece = fit.piece(id)
-    assert piece.slope == close(expected["slope"])
-    assert piece.intercept == close(expected["intercept"])
-    assert piece.r_squared == close(expected["r2"])
-    errors = piece.solution.residual_sd * np.sqrt(np.diag(piece.solution.inverse))
-    assert errors[1] == close(expected["slope_se"])
-    assert errors[0] == close(expected["intercept_se"])
-    assert float(fit.scale(fit.predict(id))) == close(expected["pred_scaled"])
-    assert piece.standard_error(id) == close(expected["pred_scaled_se_mean"])
-    assert fit.predict(id) == close(expected["pred"])
-    mean = piece.mean_interval(id)
-    assert [mean.lower, mean.upper] == close(expected["pred_mean_ci95"])
-    result = effective_robustness(fit, Accuracy(id), Accuracy(ood))
-    assert result.effective == close(expected["effective_robustness"])
-    return piece
-
-
-@pytest.mark.parametrize("unit", ["fraction", "percent"])
 @pytest.mark.parametrize("scale", ["logit", "probit", "linear"])
-def test_line(scale, unit):
-    expected, evaluated = LINE[scale], LINE["eval"]
-    x, y = LINE["x"], LINE["y"]
-    if unit == "percent":
-        x, y = LINE["percent_input_must_match"]["x_pct"], [100 * v for v in y]
-    fit = Straight(get_scale(scale)).fit(x, y)
-    piece = check_line(fit, expected, evaluated["id"], evaluated["ood"])
-    assert piece.solution.residual_sd == close(expected["resid_sd"])
-    interval = piece.prediction_interval(evaluated["id"])
+def test_line(scale):
+    expected, id, ood = LINE[scale], LINE["eval"]["id"], LINE["eval"]["ood"]
+    line = Line(LINE["x"], LINE["y"], get_scale(scale))
+    assert line.slope == close(expected["slope"])
+    assert line.intercept == close(expected["intercept"])
+    assert line.r_squared == close(expected["r2"])
+    assert line.residual_sd == close(expected["resid_sd"])
+    assert line.predict(id) == close(expected["pred"])
+    assert float(line.scale(line.predict(id))) == close(expected["pred_scaled"])
+    assert line.standard_error(id) == close(expected["pred_scaled_se_mean"])
+    interval = line.prediction_interval(id)
     assert [interval.lower, interval.upper] == close(expected["pred_interval95"])
-
-
-def test_weighted_line():
-    y = np.array(LINE["y"])
-    fit = Straight().fit(LINE["x"], LINE["y"], weights=10_000 * y * (1 - y))
-    check_line(fit, LINE["logit_weighted"], LINE["eval"]["id"], LINE["eval"]["ood"])
+    result = effective_robustness(line, Accuracy(id), Accuracy(ood))
+    assert result.effective == close(expected["effective_robustness"])
 
 
 @pytest.mark.parametrize("case", VECTORS["degenerate"], ids=lambda case: str(case["x"]))
 def test_degenerate(case):
     if "expect" not in case:
-        fit = Straight().fit(case["x"], case["y"])
-        assert (fit.slope, fit.intercept) == close((case["slope"], case["intercept"]))
-        assert fit.r_squared == close(1)
-        assert fit.standard_error(0.75) is None
-        assert fit.mean_interval(0.75) is fit.prediction_interval(0.75) is None
-        result = effective_robustness(fit, Accuracy(0.75, 100), Accuracy(0.5, 100))
+        line = Line(case["x"], case["y"])
+        assert (line.slope, line.intercept) == close((case["slope"], case["intercept"]))
+        assert line.r_squared == close(1)
+        assert line.standard_error(0.75) is line.prediction_interval(0.75) is None
+        result = effective_robustness(line, Accuracy(0.75, 100), Accuracy(0.5, 100))
         assert result.standard_error is result.interval is None
         return
     remedy = {1: "Add baselines", 3: "Add weaker or stronger ones|Leave such models out"}
     with pytest.raises(InputError, match=remedy[len(case["x"])]):
-        Straight().fit(case["x"], case["y"])
+        Line(case["x"], case["y"])
 
 
 def test_two_pieces():
-    x, y, at = PIECES["x"], PIECES["y"], PIECES["pivot"]
-    fit = Broken(at).fit(x, y)
-    for side in ("below", "above"):
-        piece, expected = fit.pieces[side], PIECES[side]
-        assert piece.count == expected["n"]
-        assert piece.slope == close(expected["slope"])
-        assert piece.intercept == close(expected["intercept"])
-        assert piece.r_squared == close(expected["r2"])
+    at = PIECES["pivot"]
+    fit = PiecewiseLinear(PIECES["x"], PIECES["y"], at)
+    for side, line in fit.pieces.items():
+        expected = PIECES[side]
+        assert line.count == expected["n"]
+        assert line.slope == close(expected["slope"])
+        assert line.intercept == close(expected["intercept"])
+        assert line.r_squared == close(expected["r2"])
     for case in PIECES["predictions"]:
-        assert fit.predict(case["x"]) == close(case["pred"])
+        assert fit.piece(case["x"]).predict(case["x"]) == close(case["pred"])
     jump = fit.pieces["above"].predict(at) - fit.pieces["below"].predict(at)
     assert jump == close(PIECES["jump_at_pivot"])
     for case in PIECES["effective_robustness"]:
@@ -112,35 +85,13 @@ def test_two_pieces():
         assert result.effective == close(case["er"])
 
 
-def test_hinge():
-    expected = PIECES["continuous_hinge_variant"]
-    kept = [(x, y) for x, y in zip(PIECES["x"], PIECES["y"], strict=True) if y]
-    fit = Hinged(PIECES["pivot"]).fit(*map(list, zip(*kept, strict=True)))
-    assert fit.solution.coefficients.tolist() == close(expected["c"])
-    for case in expected["predictions"]:
-        assert fit.predict(case["x"]) == close(case["pred"])
-    assert [fit.slope_at(0.9), fit.slope_at(0.95)] == close(expected["c"][1:])
-
-
-@pytest.mark.parametrize("case", VECTORS["zero_one_policy"]["cases"], ids=str)
-def test_smoothed_accuracies(case):
-    smoothed = Accuracy.of(case["k"], case["n"]).smoothed
-    assert float(get_scale("logit")(smoothed.value)) == close(case["value"])
-
-
-def test_relative_robustness():
-    case = VECTORS["relative_robustness"]
-    f, changed = (Accuracy(case[k]["ood"]) for k in ("f", "f_prime"))
-    assert relative_robustness(changed, f) == close(case["tau"])
-    line = case["fit"]
+@pytest.mark.parametrize("case", PUBLISHED["effective_robustness"], ids=str)
+def test_published_line(case):
+    logit, line = get_scale("logit"), PUBLISHED["fit"]
     points = [0.6, 0.8]
-    logit = get_scale("logit")
-    fit = Straight().fit(
-        points, logit.inverse(line["intercept"] + line["slope"] * logit(points)).tolist()
-    )
-    for model, expected in (("f", "rho_f"), ("f_prime", "rho_f_prime")):
-        id, ood = Accuracy(case[model]["id"]), Accuracy(case[model]["ood"])
-        assert effective_robustness(fit, id, ood).effective == close(case[expected])
+    fit = Line(points, logit.inverse(line["intercept"] + line["slope"] * logit(points)))
+    result = effective_robustness(fit, Accuracy(case["id"]), Accuracy(case["ood"]))
+    assert result.effective == close(case["er"])
 
 
 class KnownLogits(nn.Module):
@@ -154,33 +105,31 @@ class KnownLogits(nn.Module):
         return self.rows[(images[:, 0, 0, 0] * 255).round().long()]
 
 
-def predictions(groups):
-    case = VECTORS["class_subset"]
-    count = len(case["scores"])
+SUBSET = VECTORS["class_subset"]
+
+
+def first_of(numbers):
+    """The label by which a group goes, of each number of a group."""
+    return [SUBSET["groups"][number][0] for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "labels", "expected"),
+    [
+        (None, SUBSET["targets"], SUBSET["full_accuracy"]),
+        (SUBSET["subset_classes"], SUBSET["targets"], SUBSET["subset_accuracy"]),
+        (SUBSET["groups"], first_of(SUBSET["group_targets"]), SUBSET["group_accuracy"]),
+        (SUBSET["groups"], first_of(SUBSET["group_pred"]), 1.0),
+    ],
+)
+def test_class_subset(candidates, labels, expected):
     preprocessing = Preprocessing(lambda image: image, (1, 1, 1), [0.0], [1.0])
-    classifier = DiscriminativeClassifier(KnownLogits(case["scores"]), preprocessing, "known")
-    classifier.num_labels = 5
-    images = torch.arange(count, dtype=torch.uint8).reshape(-1, 1, 1, 1)
-    task, _ = classifier.prepare(groups)
-    outcome = classifier.classify(images, task)
-    kept = [label for label in range(5) if torch.isfinite(outcome.scores[0, label])]
-    expected = (-outcome.scores[:, kept]).softmax(dim=1)
-    assert torch.allclose(outcome.probabilities[:, kept], expected)
-    assert outcome.probabilities.sum(dim=1) == pytest.approx(torch.ones(count))
-    assert outcome.counts[0].tolist() == [int(label in kept) for label in range(5)]
-    return outcome.predictions, torch.tensor(case["targets"])
-
-
-def test_class_subset():
-    case = VECTORS["class_subset"]
-    for groups, expected in ((None, "full_accuracy"), (case["subset_classes"], "subset_accuracy")):
-        predicted, labels = predictions(groups)
-        assert (predicted == labels).float().mean().item() == case[expected]
-    groups = case["groups"]
-    predicted, _ = predictions(groups)
-    group_of = {group[0]: number for number, group in enumerate(groups)}
-    assert [group_of[label] for label in predicted.tolist()] == case["group_pred"]
-    correct = [
-        group_of[p] == t for p, t in zip(predicted.tolist(), case["group_targets"], strict=True)
-    ]
-    assert np.mean(correct) == case["group_accuracy"]
+    classifier = DiscriminativeClassifier(KnownLogits(SUBSET["scores"]), preprocessing, "known")
+    images = torch.arange(len(labels), dtype=torch.uint8).reshape(-1, 1, 1, 1)
+    data = TensorDataset(images, torch.tensor(labels))
+    data.candidate_labels = candidates
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    trainer.test(classifier, DataLoader(data, batch_size=len(labels)), verbose=False)
+    assert classifier.reports["test"].accuracy == expected

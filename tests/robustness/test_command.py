@@ -7,6 +7,8 @@ import shutil
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from scipy.special import expit, logit
+from scipy.stats import linregress
 from torch.utils.data import DataLoader, TensorDataset
 
 from diffclf_lightning import DiffusionClassifier, Full
@@ -72,30 +74,14 @@ def test_runs_against_runs(diffclf, runs, tmp_path):
     with (tmp_path / "r/robustness.csv").open() as file:
         (row,) = csv.DictReader(file)
     (correct, total), (hard, _) = runs["own"]["easy"], runs["own"]["hard"]
-    assert [int(row[k]) for k in ("id_correct", "id_total", "ood_correct")] == [
-        correct,
-        total,
-        hard,
-    ]
-    from scipy.special import expit, logit
-    from scipy.stats import linregress
-
+    counts = [int(row[k]) for k in ("id_correct", "id_total", "ood_correct")]
+    assert counts == [correct, total, hard]
     rest = [v for name, v in runs.items() if name != "own"]
     x, y = ([logit(v[axis][0] / v[axis][1]) for v in rest] for axis in ("easy", "hard"))
     line = linregress(x, y)
     predicted = expit(line.intercept + line.slope * logit(correct / total))
     assert float(row["effective_robustness"]) == pytest.approx(hard / total - predicted)
     assert "Results: r" in out
-
-
-def test_relative_robustness_to_a_reference(diffclf, runs):
-    out = diffclf(
-        "robustness", "own", "a", "--baselines", "b", "c", "d", "--pairs", "easy:hard",
-        "--reference", "a",
-    ).stdout  # fmt: skip
-    gain = 100 * (runs["own"]["hard"][0] - runs["a"]["hard"][0]) / 120
-    assert "Relative robustness to a" in out
-    assert f"hard {gain:+.1f}" in out
 
 
 def test_other_losses_of_a_run(diffclf, runs, tmp_path):
@@ -106,9 +92,20 @@ def test_other_losses_of_a_run(diffclf, runs, tmp_path):
     assert list(rows) == ["own", "own (l1)"]
     summary = json.loads((tmp_path / "own/summary.json").read_text())["sets"]
     for axis, name in (("id", "easy"), ("ood", "hard")):
-        correct = summary[name]["other_losses"]["l1"]["correct"]
+        correct = summary[name]["others"]["l1"]["correct"]
         assert int(rows["own (l1)"][f"{axis}_correct"]) == correct
         assert int(rows["own"][f"{axis}_correct"]) == summary[name]["correct"]
+
+
+def test_a_set_without_numbers_of_correct_images_is_passed_over(diffclf, runs, tmp_path):
+    file = tmp_path / "own/summary.json"
+    summary = json.loads(file.read_text())
+    summary["sets"]["pairs"] = {"text_score": 0.5}
+    file.write_text(json.dumps(summary))
+    args = ["own", "--baselines", "a", "b", "c", "--pairs", "easy:hard", "--output", "r"]
+    assert "Results: r" in diffclf("robustness", *args).stdout
+    wanting = diffclf("robustness", *args[:-3], "easy:pairs", code=2)
+    assert "Models have the sets easy, hard;" in wanting.stderr
 
 
 def test_comparisons_among_the_runs_are_passed_over(diffclf, runs, tmp_path):
@@ -135,12 +132,10 @@ def test_a_csv_of_accuracies(diffclf, tmp_path):
         (["."], "summary.json"),
         (["paper", "paper"], "'ResNet-18' twice"),
         (["paper", "--scale", "log"], "`scale` to be one of logit, probit, linear"),
-        (["paper", "--extremes", "hide"], "--extremes to be one of leave-out, smooth, refuse"),
-        (["paper", "--min-r2", "2"], "--min-r2 from 0 to 1, but got 2.0"),
+        (["paper", "--min-r2", "2"], "(--min-r2) to be from 0 to 1, but got 2.0"),
         (["paper", "--pairs", "imagenet"], "ID:OOD@BREAK"),
         (["paper", "--pairs", "imagenet:imagenet_a"], "--allow-other-classes"),
         (["paper", "--baselines", "digits"], "both sets of a pair"),
-        (["paper", "--reference", "me"], "--reference to name one of the models, ResNet-18"),
         (["--baselines", "testbed", "--pairs", "imagenet:imagenetv2@20"], "below the break at 0.2"),
     ],
 )

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from diffclf_lightning import InputError
-from diffclf_lightning.robustness import read_table, shipped_tables
-from diffclf_lightning.robustness.tables import FOLDER
+from diffclf_lightning.robustness import read_table
+from diffclf_lightning.robustness.sources import read_baselines
+from diffclf_lightning.robustness.tables import FOLDER, shipped_tables
 
 
 def write(tmp_path, text):
@@ -90,19 +91,21 @@ def test_percent_fractions_and_signs_say_the_same(tmp_path):
             r"all in percent or all as fractions.*0\.5 for x in column 'a'.*0\.8%",
         ),
         ("model,a\nx,60\ny,0.7\n", r"0\.7 for y in column 'a', beside 60 for x in column 'a'"),
-        ("model,a\nx,sixty\n", r"a number in column 'a'.*'sixty' for x"),
-        ("model,a\nx,nan\n", r"a finite number in column 'a'"),
-        ("model,a\nx,101\n", r"an accuracy in column 'a'.*101 for x"),
-        ("model,a\nx,-1\n", r"an accuracy in column 'a'.*-1 for x"),
-        ("model,a/10\nx,11\n", r"a number of images up to 10 in column 'a/10'.*11 for x"),
-        ("model,a/10\nx,0.5\n", r"a number of images up to 10.*0\.5 for x"),
+        ("model,a\nx,sixty\n", r"an accuracy in column 'a'.*'sixty' for x"),
+        ("model,a\nx,nan\n", r"an accuracy in column 'a'.*'nan' for x"),
+        ("model,a\nx,inf\n", r"an accuracy in column 'a'.*'inf' for x"),
+        ("model,a\nx,101\n", r"an accuracy in column 'a'.*'101' for x"),
+        ("model,a\nx,-1\n", r"an accuracy in column 'a'.*'-1' for x"),
+        ("model,a/10\nx,11\n", r"a number of images up to 10 in column 'a/10'.*'11' for x"),
+        ("model,a/10\nx,0.5\n", r"a number of images up to 10.*'0\.5' for x"),
+        ("model,a/10\nx,nan\n", r"a number of images up to 10.*'nan' for x"),
+        ("model,a/50\nx,25%\n", r"a number of images up to 50.*'25%' for x"),
         ("model,a\nx,0.5\nx,0.6\n", r"each model once, with a name.*'x' in 2 rows"),
         ("model,a\n,0.5\n", r"each model once, with a name.*'' in 1 rows"),
         ("name,a\nx,0.5\n", r"a column 'model' and at least one row.*columns name, a"),
         ("model,a\n", r"at least one row.*no rows"),
         ("model,family\nx,f\n", r"a column for each test set"),
         ("model,standard,a\nx,yes,0.5\n", r"1 or 0 in column 'standard'.*'yes' for x"),
-        ("model,a/50\nx,25%\n", r"a number in column 'a/50'.*'25%' for x"),
         ("model,a,b,a\nx,1,1,1\n", r"each column once.*'a' more than once"),
         ("model,a/10,a/20\nx,1,1\n", r"each column once.*'a' more than once"),
         ("model,a\nx,0.5,0.6\n", r"2 cells a row.*more in line 2"),
@@ -125,3 +128,11 @@ def test_a_file_that_is_no_text_is_named(tmp_path):
     file.write_bytes(b"\x89PNG\xff")
     with pytest.raises(InputError, match=r"image\.csv.*UnicodeDecodeError"):
         read_table(str(file))
+
+
+def test_a_folder_does_not_hide_the_shipped_table_of_its_name(tmp_path, monkeypatch):
+    """As `diffclf test --config digits --results.folder digits` makes one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    (table,) = read_baselines(["digits"])
+    assert len(table.models) == 72

@@ -1,0 +1,169 @@
+"""What a classifier says of a batch, whatever it is made of, and what becomes of it.
+
+These are not frozen: Lightning moves them between devices by writing to their fields.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffclf_lightning.evaluation import ErrorTable, Score
+
+
+@dataclass
+class Answer:
+    """A classifier's answer for some images among some candidates.
+
+    Args:
+        labels: Label of each candidate, int64, shape ``(candidates,)``.
+        scores: Scores of candidates by name, the one that decides first; lower is better, infinite
+            where never evaluated, each float32 of shape ``(images, candidates)``.
+        standard_errors: Standard error of each deciding score's difference to the best one, NaN
+            where unknown, shape ``(images, candidates)``.
+        counts: Number of trials of each candidate, shape ``(images, candidates)``.
+        evaluations: Model evaluations of each image, int64, shape ``(images,)``.
+        table: The error table, where there is one and it is to be kept.
+    """
+
+    labels: Tensor
+    scores: dict[str, Tensor]
+    standard_errors: Tensor
+    counts: Tensor
+    evaluations: Tensor
+    table: ErrorTable | None = None
+
+    @classmethod
+    def from_table(
+        cls, table: ErrorTable, scores: Sequence[Score], *, keep_errors: bool = False
+    ) -> "Answer":
+        """The answer that an error table gives.
+
+        Args:
+            table: Errors of the images.
+            scores: The scores, the one that decides first.
+            keep_errors: Whether the table is kept in the answer.
+
+        Returns:
+            The answer.
+        """
+        scored = {score.name: table.scored(score) for score in scores}
+        return cls(
+            table.labels,
+            {name: candidates.scores for name, candidates in scored.items()},
+            scored[scores[0].name].difference_standard_errors,
+            table.counts,
+            table.evaluations,
+            table if keep_errors else None,
+        )
+
+    @property
+    def decisive(self) -> Tensor:
+        """The scores that decide, shape ``(images, candidates)``."""
+        return next(iter(self.scores.values()))
+
+    @property
+    def others(self) -> dict[str, Tensor]:
+        """The other scores, by name."""
+        return dict(list(self.scores.items())[1:])
+
+    def cpu(self) -> "Answer":
+        """The same on the CPU."""
+        fields: dict[str, Any] = {
+            k: v.cpu() for k, v in vars(self).items() if isinstance(v, Tensor)
+        }
+        scores = {name: values.cpu() for name, values in self.scores.items()}
+        table = None if self.table is None else self.table.cpu()
+        return replace(self, **fields, scores=scores, table=table)
+
+
+@dataclass
+class Predictions:
+    """Results of a batch of a set.
+
+    Args:
+        set_name: Name of the set.
+        keys: A stable name of each sample in its set.
+        rows: Which rows of the batch these samples are.
+        digests: A hash of what was asked of each sample.
+        seconds: Time of each sample.
+        columns: What the task makes of the answer, one row a sample: tensors or lists by name.
+            ``predictions["prediction"]`` is one of them.
+        table: The error table of the images, where it is kept.
+    """
+
+    set_name: str
+    keys: list[str]
+    rows: list[int]
+    digests: list[str]
+    seconds: float
+    columns: dict[str, Any]
+    table: ErrorTable | None = None
+
+    def __getitem__(self, column: str) -> Any:
+        """A column."""
+        return self.columns[column]
+
+
+Batch = dict[str, Any]
+
+
+def as_batch(batch: Any) -> Batch:
+    """A batch as a mapping.
+
+    Args:
+        batch: A mapping, a pair of images and labels, or images alone.
+
+    Returns:
+        The mapping, with ``image`` and, where it is known, ``label``.
+    """
+    if isinstance(batch, Mapping):
+        return dict(batch)
+    if isinstance(batch, Sequence):
+        return {"image": batch[0], **({"label": batch[1]} if len(batch) == 2 else {})}
+    return {"image": batch}
+
+
+def readable(batch: Batch) -> Batch:
+    """The samples of a batch that could be read.
+
+    Args:
+        batch: The batch; where it has an entry ``readable``, that says which.
+
+    Returns:
+        The batch without the others.
+    """
+    could = batch.get("readable")
+    return batch if could is None else select(batch, could.nonzero().flatten().tolist())
+
+
+def select(batch: Batch, rows: Sequence[int]) -> Batch:
+    """Some samples of a batch.
+
+    Args:
+        batch: Tensors and lists, one row a sample; anything else is passed on as it is.
+        rows: Their places.
+
+    Returns:
+        The batch of these samples.
+    """
+    size = batch_size(batch)
+    index = torch.tensor(list(rows), dtype=torch.int64)
+    chosen: Batch = {}
+    for name, values in batch.items():
+        if isinstance(values, Tensor) and values.ndim and len(values) == size:
+            chosen[name] = values[index.to(values.device)]
+        elif isinstance(values, Sequence) and not isinstance(values, str) and len(values) == size:
+            chosen[name] = [values[row] for row in rows]
+        else:
+            chosen[name] = values
+    return chosen
+
+
+def batch_size(batch: Batch) -> int:
+    """Number of samples of a batch: the length of its first tensor, or else of its first list."""
+    tensors = [v for v in batch.values() if isinstance(v, Tensor) and v.ndim]
+    lists = [v for v in batch.values() if isinstance(v, Sequence) and not isinstance(v, str)]
+    return len([*tensors, *lists][0])

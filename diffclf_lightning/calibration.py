@@ -1,0 +1,69 @@
+"""Calibration: what was fitted on the stored rows of a run, for later runs to take."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from diffclf_lightning.errors import InputError
+from diffclf_lightning.results import write_whole
+
+FILE = "calibration.json"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Fitted values.
+
+    Args:
+        temperature: Factor on scores in probabilities.
+        score: Name of the score that it belongs to.
+        images: Number of images that it was fitted on.
+    """
+
+    temperature: float
+    score: str
+    images: int
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Calibration":
+        """Read what ``diffclf calibrate`` wrote.
+
+        Args:
+            path: The file, or the folder of a run that holds it.
+
+        Returns:
+            The calibration.
+
+        Raises:
+            InputError: If there is none.
+        """
+        file = Path(path).expanduser()
+        file = file / FILE if file.is_dir() else file
+        try:
+            loaded = cls(**json.loads(file.read_text()))
+            valid = 0 < loaded.temperature < float("inf")
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(
+                f"Expected argument `calibration` to be a folder with {FILE}, or such a file, but "
+                f"got {str(path)!r} ({type(error).__name__}: {error}). Make one with `diffclf "
+                "calibrate RUN`."
+            ) from error
+        if not valid:
+            raise InputError(
+                f"Expected a temperature above 0 in {str(file)!r}, but got {loaded.temperature}. "
+                "Make the file anew with `diffclf calibrate RUN`."
+            )
+        return loaded
+
+    def save(self, folder: Path) -> Path:
+        """Write it into the folder of a run.
+
+        Args:
+            folder: The folder.
+
+        Returns:
+            The file.
+        """
+        file = folder / FILE
+        write_whole(file, json.dumps(asdict(self), indent=2) + "\n")
+        return file

@@ -1,0 +1,174 @@
+"""Components of a diffusers pipeline, each loaded whole by its own library, or an error.
+
+``model_index.json`` names the library and the class of every component, and the folder of the same
+name holds it. What is not asked for is neither downloaded nor loaded.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import diffusers
+import torch
+import transformers
+from diffusers import DiffusionPipeline, ModelMixin
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from diffclf_lightning.denoisers.wholeness import (
+    FETCH,
+    check_tokenizer_files,
+    check_vocabulary,
+    check_weights,
+    damage,
+    said,
+    unusable,
+    variants,
+)
+from diffclf_lightning.errors import InputError
+
+UNUSED = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
+"""Components of pipelines that predict no noise: left where they are."""
+
+
+def read_index(path: str | Path, **hub: Any) -> dict[str, Any]:
+    """Content of ``model_index.json``: components, as ``[library, class]``, and other entries.
+
+    Args:
+        path: Pipeline folder or hub id.
+        **hub: Passed to diffusers for a hub id: ``revision``, ``cache_dir``, ``local_files_only``.
+
+    Raises:
+        InputError: If there is no such pipeline.
+    """
+    if Path(path).is_file():
+        raise unusable(
+            path,
+            "it is one file. Take the pipeline's folder, or make one: "
+            "diffusers' `from_single_file`, then `save_pretrained`",
+        )
+    if not Path(path).is_dir():
+        try:
+            loaded: dict[str, Any] = DiffusionPipeline.load_config(str(path), **hub)
+        except (OSError, ValueError) as error:
+            raise unusable(
+                path, f"it is no folder, and the hub gave no pipeline of that id: {said(error)}"
+            ) from error
+        return loaded
+    try:
+        index = json.loads((Path(path) / "model_index.json").read_text())
+    except OSError as error:
+        raise unusable(path, "it has no model_index.json") from error
+    except ValueError as error:
+        raise unusable(path, f"its model_index.json is no JSON ({error})") from error
+    if not isinstance(index, dict):
+        raise unusable(path, "its model_index.json is no JSON object")
+    return index
+
+
+def load_components(
+    pipeline_class: type[DiffusionPipeline],
+    names: Sequence[str],
+    path: str | Path,
+    *,
+    torch_dtype: torch.dtype,
+    variant: str | None,
+    **hub: Any,
+) -> dict[str, Any]:
+    """Load what a family needs of a pipeline, and nothing else: components by name, in order.
+
+    By the rules of ``pipeline_class`` files are fetched from the hub. ``names`` are components, and
+    entries of the index that are none, ``id2label`` for instance; those that end in ``?`` may be
+    absent, and are None then. Components that have the ``variant`` come in it. ``path`` and ``hub``
+    are those of :func:`read_index`.
+
+    Raises:
+        InputError: If one is missing, damaged or not whole, or the pipeline has components that
+            the family does not know.
+    """
+    index = read_index(path, **hub)
+    components = {name: entry for name, entry in index.items() if is_component(entry)}
+    for name in names:
+        if not name.endswith("?") and name not in components:
+            raise unusable(
+                path, f"its model_index.json names no `{name}`. Take a pipeline that has one"
+            )
+    wanted = [name.rstrip("?") for name in names]
+    others = components.keys() - wanted
+    if unknown := sorted(others - UNUSED):
+        raise unusable(
+            path,
+            f"it has `{unknown[0]}`, which {pipeline_class.__name__} does not take. "
+            "Models of that form are not supported",
+        )
+    folder = Path(path)
+    if not folder.is_dir():
+        leave_out: dict[str, Any] = dict.fromkeys(others)
+        try:
+            fetched = pipeline_class.download(str(path), variant=variant, **leave_out, **hub)
+        except (OSError, ValueError) as error:
+            raise unusable(path, f"the hub did not give it: {said(error)}") from error
+        folder = Path(fetched)
+    found = sorted(set().union(*(variants(folder / name) for name in wanted)))
+    if variant is not None and variant not in found:
+        raise InputError(
+            f"Expected argument `variant` to be a variant that {str(path)!r} has "
+            f"({', '.join(found) or 'it has none'}), but got {variant!r}. Leave it out for the "
+            "plain weights."
+        )
+    plain = {name: entry for name, entry in index.items() if not isinstance(entry, list)}
+    return {
+        name: _load(path, folder / name, components[name], torch_dtype, variant)
+        if name in components
+        else plain.get(name)
+        for name in wanted
+    }
+
+
+def is_component(entry: Any) -> TypeGuard[list[str]]:
+    """Whether an entry of the index is ``[library, class]``, and not ``[null, null]``."""
+    return isinstance(entry, list) and len(entry) == 2 and None not in entry
+
+
+def _load(
+    path: str | Path, folder: Path, entry: Sequence[str], dtype: torch.dtype, variant: str | None
+) -> Any:
+    if not folder.is_dir():
+        raise unusable(path, f"it has no folder `{folder.name}`. {FETCH}")
+    kind = _class(path, *entry)
+    options: dict[str, Any] = {}
+    if issubclass(kind, ModelMixin | PreTrainedModel):
+        typed = "torch_dtype" if issubclass(kind, ModelMixin) else "dtype"
+        options = {typed: dtype, "output_loading_info": True}
+        options["ignore_mismatched_sizes"] = issubclass(kind, PreTrainedModel)
+        if variant in variants(folder):
+            options["variant"] = variant
+        if not (folder / "config.json").is_file():  # transformers would take its defaults
+            raise unusable(path, f"its {folder.name}/config.json is missing. {FETCH}")
+    if issubclass(kind, PreTrainedTokenizerBase):
+        check_tokenizer_files(path, folder, kind)
+    try:
+        loaded = kind.from_pretrained(str(folder), **options)
+    except Exception as error:  # the libraries have no error of their own for damaged files
+        remedy = "Install what it needs" if isinstance(error, ImportError) else FETCH
+        unknown = f"its {folder.name} does not load: {said(error)}. {remedy}"
+        raise unusable(path, damage(folder, variant) or unknown) from error
+    if options:
+        loaded, information = loaded
+        check_weights(path, folder.name, loaded, information)
+    if isinstance(loaded, PreTrainedTokenizerBase):
+        check_vocabulary(path, folder.name, loaded)
+    return loaded
+
+
+def _class(path: str | Path, library: str, name: str) -> Any:
+    own = {"diffusers": diffusers, "transformers": transformers}
+    kind = getattr(own.get(library) or getattr(diffusers.pipelines, library, None), name, None)
+    if kind is None:
+        raise unusable(
+            path,
+            f"its model_index.json names {name!r} of {library!r}, which diffusers "
+            f"{diffusers.__version__} and transformers {transformers.__version__} do not have. "
+            "Install versions that do",
+        )
+    return kind

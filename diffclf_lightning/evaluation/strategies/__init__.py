@@ -1,0 +1,6 @@
+"""Strategies: how many trials each candidate of each image gets."""
+
+from diffclf_lightning.evaluation.strategies.base import Strategy
+from diffclf_lightning.evaluation.strategies.staged import Full, Staged
+
+__all__ = ["Full", "Staged", "Strategy"]

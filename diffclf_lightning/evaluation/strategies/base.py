@@ -1,0 +1,74 @@
+"""Strategy: sees the scores so far, and says how many more trials each candidate gets."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from copy import copy
+from typing import Self
+
+from torch import Tensor
+
+from diffclf_lightning.evaluation.scored import ScoreTable
+
+
+class Strategy(ABC):
+    """Decides how many trials each candidate of each image gets, and who may win.
+
+    A strategy is asked round after round; it keeps no state about images, so that what it answers
+    for an image depends on that image alone.
+    """
+
+    stages: tuple[int, ...]
+    """Cumulative numbers of trials that are asked of the grid, increasing."""
+    ends: tuple[int, ...]
+    """The same as the grid hands them out; ``stages`` until the strategy is bound."""
+
+    def bind(self, num_candidates: int, ends: Sequence[int]) -> Self:
+        """A copy for one set, checked before the first evaluation.
+
+        Args:
+            num_candidates: Number of candidates.
+            ends: Number of trials that the grid hands out up to each stage.
+
+        Returns:
+            The copy.
+
+        Raises:
+            InputError: If the strategy does not fit the candidates.
+        """
+        bound = copy(self)
+        bound.ends = tuple(ends)
+        return bound
+
+    @abstractmethod
+    def further(self, table: ScoreTable) -> Tensor:
+        """Trials to add.
+
+        Args:
+            table: The deciding score so far, with the labels, counts and allowed candidates.
+
+        Returns:
+            Number of trials that each candidate gets in this round, int64, shape
+            ``(images, candidates)``; all zero for images that are decided.
+        """
+
+    @abstractmethod
+    def finalists(self, table: ScoreTable) -> Tensor:
+        """Candidates that may win, once no trial is to be added.
+
+        Args:
+            table: The deciding score.
+
+        Returns:
+            Bool, shape ``(images, candidates)``, at least one of each image.
+        """
+
+    @abstractmethod
+    def evaluations(self, num_candidates: int) -> int:
+        """Number of model evaluations an image, at most.
+
+        Args:
+            num_candidates: Number of candidates.
+
+        Returns:
+            Evaluations per image.
+        """

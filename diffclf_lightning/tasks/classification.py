@@ -1,0 +1,209 @@
+"""Classification: one label an image."""
+
+from collections.abc import Collection, Sequence
+from copy import copy
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pyarrow as pa
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from diffclf_lightning.answers import Answer, Batch
+from diffclf_lightning.candidates import Candidates, merged_labels
+from diffclf_lightning.errors import InputError
+from diffclf_lightning.evaluation import best_candidates, log_posterior, per_label
+from diffclf_lightning.metrics import ClassificationReport, classification_report, fit_temperature
+from diffclf_lightning.tasks.base import Question, Task
+
+MAPS = ("other_predictions",)
+
+
+class Classification(Task):
+    """Which label does an image have?
+
+    Samples have an ``image`` and, but for prediction, a ``label``. A label's score is the lowest
+    of its candidates; its probability follows from all scores and the temperature.
+    """
+
+    schema: ClassVar[pa.Schema] = pa.schema(
+        {
+            "label": pa.int64(),
+            "prediction": pa.int64(),
+            "scores": pa.list_(pa.float32()),
+            "standard_errors": pa.list_(pa.float32()),
+            "counts": pa.list_(pa.int32()),
+            "probabilities": pa.list_(pa.float32()),
+            "confidence": pa.float64(),
+            "rank": pa.int64(),
+            "negative_log_likelihood": pa.float64(),
+            "other_predictions": pa.map_(pa.string(), pa.int64()),
+            "other_scores": pa.map_(pa.string(), pa.list_(pa.float32())),
+        }
+    )
+    measured: ClassVar[Sequence[str]] = (
+        "label",
+        "prediction",
+        "confidence",
+        "rank",
+        "negative_log_likelihood",
+        "other_predictions",
+    )
+    fitted: ClassVar[Sequence[str]] = ("label", "scores")
+
+    def __init__(self) -> None:
+        self.labels: Collection[int] = ()
+        self.num_labels, self.temperature, self.metric = 0, 1.0, "accuracy"
+
+    def bind(self, candidates: Candidates, temperature: float, metric: str) -> Self:
+        bound = copy(self)
+        bound.labels, bound.temperature = frozenset(candidates.labels), temperature
+        bound.num_labels, bound.metric = max(candidates.labels) + 1, metric
+        return bound
+
+    def of_set(self, dataset: Any, set_name: str) -> Self:
+        if not hasattr(dataset, "candidate_labels"):  # `labels` of others may mean anything
+            return self
+        restricted = self.restrict(dataset.candidate_labels)
+        restricted.check_labels(getattr(dataset, "labels", ()), set_name)
+        return restricted
+
+    def restrict(self, labels: Sequence[int | Sequence[int]] | None) -> Self:
+        """The task for images of some labels only.
+
+        Args:
+            labels: The labels; an entry that is a sequence merges its labels into the first. None
+                for all.
+
+        Returns:
+            A copy.
+        """
+        restricted = copy(self)
+        if labels is not None:
+            restricted.labels = frozenset(merged_labels(labels).values())
+        return restricted
+
+    def check(self, batch: Batch, set_name: str, needs: Sequence[str] = ()) -> None:
+        label = batch.get("label")
+        whole = isinstance(label, Tensor) and label.ndim == 1 and _is_integer(label)
+        if not isinstance(batch.get("image"), Tensor) or ("label" in needs and not whole):
+            kinds = ", ".join(f"{name}: {_kind(value)}" for name, value in batch.items())
+            raise InputError(
+                "Expected batches of (image, label), or mappings with `image` and `label`, with "
+                f"integer labels of shape (batch,), but got {kinds}. Let the data set return an "
+                "image tensor and a class number."
+            )
+        lengths = {name: len(batch[name]) for name in ("image", "label", "key") if name in batch}
+        if len(set(lengths.values())) > 1:
+            raise InputError(
+                f"Expected batches with as many entries of each kind, but got {lengths}. Let the "
+                "data set return one of each for every image."
+            )
+        if isinstance(label, Tensor):
+            self.check_labels(label.tolist(), set_name)
+
+    def check_labels(self, labels: Sequence[int], set_name: str) -> None:
+        """Refuse labels without a candidate.
+
+        Args:
+            labels: Labels of some images.
+            set_name: Name of the set.
+
+        Raises:
+            InputError: If a label has none.
+        """
+        for label in labels:
+            if int(label) not in self.labels:
+                whole = len(self.labels) == max(self.labels) + 1
+                known = f"0 to {max(self.labels)}" if whole else _few(sorted(self.labels))
+                raise InputError(
+                    f"Expected the labels of set {set_name!r} to be among the {len(self.labels)} "
+                    f"labels of the candidates ({known}), but got {label}. Check the data's class "
+                    "order, or give `candidates` for its labels."
+                )
+
+    def question(self, batch: Batch) -> Question:
+        return Question(batch["image"])
+
+    def truth(self, batch: Batch, row: int) -> str:
+        return str(int(batch["label"][row])) if "label" in batch else ""
+
+    def columns(self, answer: Answer, batch: Batch) -> dict[str, Any]:
+        best = best_candidates(answer.decisive, answer.labels, self.num_labels)
+        scores = per_label(answer.decisive, best, torch.inf)
+        log_probabilities = log_posterior(scores, self.temperature)
+        columns: dict[str, Any] = {
+            "label": None,
+            "prediction": answer.labels[answer.decisive.argmin(dim=1)],
+            "scores": scores,
+            "standard_errors": per_label(answer.standard_errors, best, torch.nan),
+            "counts": per_label(answer.counts, best, 0).int(),
+            "probabilities": log_probabilities.exp().float(),
+            "confidence": log_probabilities.amax(dim=1).exp(),
+            "rank": None,
+            "negative_log_likelihood": None,
+            "other_predictions": {
+                name: answer.labels[values.argmin(dim=1)] for name, values in answer.others.items()
+            },
+            "other_scores": {
+                name: per_label(
+                    values, best_candidates(values, answer.labels, self.num_labels), torch.inf
+                )
+                for name, values in answer.others.items()
+            },
+        }
+        if "label" in batch:
+            label = batch["label"].long().to(scores.device)[:, None]
+            columns["label"] = label[:, 0]
+            columns["rank"] = (scores < scores.gather(1, label)).sum(dim=1)
+            columns["negative_log_likelihood"] = -log_probabilities.gather(1, label)[:, 0]
+        return columns
+
+    def right(self, columns: dict[str, Any]) -> Tensor | None:
+        if columns["label"] is None:
+            return None
+        right: Tensor = columns["label"] == columns["prediction"]
+        return right
+
+    def report(self, rows: pa.Table, skipped: int) -> ClassificationReport | None:
+        if not len(rows) or rows["label"].null_count:
+            return None
+        others: dict[str, list[int]] = {}
+        for pairs in rows["other_predictions"].to_pylist():
+            for name, label in pairs or ():
+                others.setdefault(name, []).append(label)
+        named = [name for name in (*self.measured, "evaluations", "seconds") if name not in MAPS]
+        return classification_report(
+            **{name: rows[name].to_numpy() for name in named},
+            others={name: np.array(labels) for name, labels in others.items()},
+            num_labels=len(self.labels),
+            skipped=skipped,
+            metric=self.metric,
+        )
+
+    def fit(self, rows: pa.Table) -> dict[str, float]:
+        """The mean score of the true labels, and the temperature that fits best."""
+        labels = torch.from_numpy(rows["label"].to_numpy().copy())
+        scores = torch.tensor(np.stack(rows["scores"].to_numpy()))
+        loss = float(scores.gather(1, labels[:, None]).double().mean())
+        if bool((scores.argmin(dim=1) == labels).all()):
+            rank_zero_warn(
+                "All validation images are classified correctly: the fitted temperature is bounded "
+                "by nothing but the search. Validate on more, or on harder images."
+            )
+        return {"loss": loss, "temperature": fit_temperature(scores, labels)}
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"tensor of {value.dtype} and shape {tuple(value.shape)}"
+    return type(value).__name__
+
+
+def _is_integer(values: Tensor) -> bool:
+    return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
+
+
+def _few(labels: Sequence[int], most: int = 10) -> str:
+    return f"{', '.join(map(str, labels[:most]))}{', ...' if len(labels) > most else ''}"

@@ -1,0 +1,33 @@
+"""Pipeline folders, loaded and broken."""
+
+import json
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from diffclf_lightning import AutoDenoiser
+
+NETWORK = "diffusion_pytorch_model.safetensors"
+
+
+def load(folder, **arguments):
+    return AutoDenoiser.from_pretrained(str(folder), **arguments)
+
+
+def edit_weights(file, edit):
+    weights = load_file(file)
+    edit(weights)
+    save_file(weights, file, metadata={"format": "pt"})
+
+
+def edit_index(folder, **entries):
+    file = folder / "model_index.json"
+    index = json.loads(file.read_text()) | entries
+    file.write_text(json.dumps({k: v for k, v in index.items() if v != "absent"}))
+
+
+def check_same_weights(first, second):
+    first, second = first.state_dict(), second.state_dict()
+    assert first.keys() == second.keys()
+    for name, weight in first.items():
+        assert torch.equal(weight, second[name])
