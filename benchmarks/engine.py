@@ -16,9 +16,9 @@ from collections.abc import Callable
 import torch
 from diffusers import DDIMScheduler, DiTTransformer2DModel
 
-from diffclf_lightning import AutoDenoiser, Staged, evaluate
+from diffclf_lightning import AutoDenoiser, GoldenGrid, Staged, Strategy, evaluate
 from diffclf_lightning.denoisers import Denoiser, DiTDenoiser
-from diffclf_lightning.evaluation import NestedGrid, Noise, TrialSource, l2
+from diffclf_lightning.evaluation import NoiseBank, Noised, ScoreTable, TrialSource, get_losses
 
 GFLOP_DIT_XL_256 = 237  # of one evaluation, 2 per multiply-add
 
@@ -51,36 +51,74 @@ def _random_dit(*, layers: int, heads: int, width: int, size: int) -> Denoiser:
     return DiTDenoiser(network, DDIMScheduler(beta_schedule="linear")).eval()
 
 
-def compare(model: Denoiser, device: torch.device, images: int, batch: int, repeats: int) -> None:
+class OneAfterAnother(Strategy):
+    """Two more trials for all candidates in each round; image ``i`` is decided after ``i % 6 + 1``.
+
+    So late rounds have work of few images, as those of a race have.
+    """
+
+    rounds = 6
+    stages = tuple(range(2, 2 * rounds + 1, 2))
+    ends = stages
+
+    def further(self, table: ScoreTable) -> torch.Tensor:
+        """Trials to add."""
+        last = 2 * (torch.arange(len(table.counts), device=table.counts.device) % self.rounds + 1)
+        return 2 * (table.counts < last[:, None])
+
+    def finalists(self, table: ScoreTable) -> torch.Tensor:
+        """All."""
+        return table.allowed
+
+    def evaluations(self, num_candidates: int) -> int:
+        """Of the image that takes the most."""
+        return self.stages[-1] * num_candidates
+
+
+STRATEGIES = {"staged": Staged(trials=(4, 12), keep=(3, 1)), "one after another": OneAfterAnother()}
+
+
+def compare(
+    model: Denoiser, device: torch.device, images: int, batch: int, repeats: int, strategy: Strategy
+) -> None:
     """Print the ratio of the engine to the bare passes, median over repeats."""
-    strategy, candidates = Staged(trials=(4, 12), keep=(3, 1)), 10
+    candidates = 10
     conditioning = model.condition(range(candidates))
     x_0 = torch.randn(images, *model.sample_shape, device=device)
-    source = TrialSource(NestedGrid(), Noise(), strategy.trials, 1000, model.sample_shape)
-    trials = source(x_0)
+    source = TrialSource(GoldenGrid(), NoiseBank(), strategy.stages, model.sample_shape)
+    trials, bound = source(x_0), strategy.bind(candidates, source.ends)
     sizes: list[int] = []
 
     def engine() -> None:
-        evaluate(model, x_0, conditioning, trials, strategy, l2, evaluations_per_batch=batch,
-                 on_progress=sizes.append)  # fmt: skip
+        evaluate(model, x_0, conditioning, trials, bound, get_losses(["l2"]),
+                 evaluations_per_batch=batch, on_progress=sizes.append)  # fmt: skip
 
     engine()
     shapes = list(sizes)
-    inputs = [(torch.randn(n, *model.sample_shape, device=device),
-               torch.randint(1000, (n,), device=device),
-               conditioning[torch.randint(candidates, (n,), device=device)])
-              for n in shapes]  # fmt: skip
+    timesteps = model.at(source.times).to(device)
+    inputs = [
+        (Noised(torch.randn(n, *model.sample_shape, device=device),
+                torch.randn(n, *model.sample_shape, device=device),
+                timesteps[torch.randint(len(timesteps), (n,), device=device)]),
+         conditioning.rows(torch.randint(candidates, (n,), device=device)))
+        for n in shapes
+    ]  # fmt: skip
+    for noised, _ in inputs:
+        noised.x_t  # noqa: B018  made beforehand: the engine has to make it
 
     def bare() -> None:
         with torch.no_grad():
-            for x_t, timestep, c in inputs:
-                model.predict(x_t, timestep, c)
+            for noised, told in inputs:
+                model.predict(noised, told)
 
     pairs = [(_seconds(bare, device), _seconds(engine, device)) for _ in range(repeats)]
     ratios = sorted(engine / bare for bare, engine in pairs)
     seconds = statistics.median(bare for bare, _ in pairs)
-    rate = images * strategy.evaluations(candidates) / seconds
-    print(f"  batch of {batch} evaluations, {seconds / len(shapes) * 1e3:.0f} ms a forward pass")
+    rate = sum(shapes) / seconds
+    print(
+        f"  {len(shapes)} passes of up to {batch} evaluations, "
+        f"{seconds / len(shapes) * 1e3:.0f} ms each"
+    )
     print(
         f"  engine / bare: median {statistics.median(ratios):.3f} "
         f"(min {ratios[0]:.3f}, max {ratios[-1]:.3f}, {repeats} repeats)"
@@ -124,8 +162,10 @@ def main() -> None:
         make, images, batch = models[name]
         model = make().to(device)
         dtype = torch.bfloat16 if name == "dit-xl" else torch.float32
-        print(f"{name}: {dtype} on {device.type}, {torch.get_num_threads()} threads")
-        compare(model.to(dtype), device, images, batch, arguments.repeats)
+        for title, strategy in STRATEGIES.items():
+            threads = torch.get_num_threads()
+            print(f"{name}, {title}: {dtype} on {device.type}, {threads} threads", flush=True)
+            compare(model.to(dtype), device, images, batch, arguments.repeats, strategy)
 
 
 if __name__ == "__main__":

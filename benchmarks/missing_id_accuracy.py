@@ -17,7 +17,6 @@ from rich.table import Table
 from diffclf_lightning.metrics import Accuracy
 from diffclf_lightning.robustness import Model, Pair, compare, read_table
 from diffclf_lightning.robustness.pairs import RESNET50_A
-from diffclf_lightning.robustness.report import points
 
 PAIRS = {"testbed": ("imagenet_a", "objectnet"), "timm": ("imagenet_a",)}
 ID_SETS = {"imagenet_a": ("imagenet_a_id", RESNET50_A, 10_000),
@@ -41,17 +40,16 @@ def guess(source: str, ood: str, model: str) -> Guess:
     paper = next(m for m in read_table("paper").models if m.name == model)
     to_id = compare(Pair("imagenet", id_set), baselines, []).fit
     full = paper.accuracies["imagenet"].value
-    interval = None if to_id is None else to_id.piece(full).prediction_interval(full)
-    if to_id is None or interval is None:
+    line = None if to_id is None else to_id.piece(full)
+    interval = None if line is None else line.prediction_interval(full)
+    if line is None or interval is None:
         raise RuntimeError(f"{source} has no line from imagenet to {id_set}")
-    ids = interval.lower, to_id.predict(full), interval.upper
+    ids = interval.lower, line.predict(full), interval.upper
     models = [
         Model(model, "", {id_set: Accuracy(id, images), ood: paper.accuracies[ood]}) for id in ids
     ]
     rows = compare(Pair(id_set, ood, at), baselines, models).rows
-    return Guess(
-        *ids, tuple("no line" if r.robustness is None else points(r.robustness) for r in rows)
-    )
+    return Guess(*ids, tuple(str(row.robustness or "no line") for row in rows))
 
 
 def main() -> None:
