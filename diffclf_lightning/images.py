@@ -1,10 +1,15 @@
 """What every model of this package takes for an image, and says when it gets something else."""
 
+from collections.abc import Callable
+
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from diffclf_lightning.errors import InputError
 
+Transform = Callable[[Image], Tensor]
+"""From a PIL image to the pixels that a model takes."""
 MODES = {1: "L", 3: "RGB"}
 """Mode of a PIL image by its number of channels."""
 

@@ -7,19 +7,18 @@ classifier sets it (:meth:`ImageDataModule.set_default_transform`), so that a us
 import struct
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, TypedDict, get_args
 
 import torch
 from lightning.pytorch import LightningDataModule
 from PIL import Image as PILImage
 from PIL.Image import Image
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.images import Transform
 
-Transform = Callable[[Image], Tensor]
 OnCorrupt = Literal["stop", "skip"]
 
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error)

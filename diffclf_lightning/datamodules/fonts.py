@@ -13,14 +13,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 BITMAP = 32
 BLOCK = 4
-FAMILIES = ("DejaVuSans", "DejaVuSerif", "STIXGeneral", "cmr10", "cmb10", "cmss10", "cmtt10")
-"""Files of these families; display and symbol variants have no digits of their own."""
+TYPEFACES = ("DejaVuSans", "DejaVuSerif", "STIXGeneral", "cmr10", "cmb10", "cmss10", "cmtt10")
+"""Files of these; display and symbol variants have no digits of their own."""
 
 
 def font_files() -> list[Path]:
     """Font files with ordinary digits, sorted by name."""
     folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
-    files = [file for family in FAMILIES for file in folder.glob(f"{family}*.ttf")]
+    files = [file for name in TYPEFACES for file in folder.glob(f"{name}*.ttf")]
     return sorted(file for file in files if "Display" not in file.stem)
 
 

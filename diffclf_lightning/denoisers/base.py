@@ -5,14 +5,13 @@ Symbols: ``x_0`` a clean image or latent, ``x_t`` the same with noise at timeste
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from PIL.Image import Image
 from torch import Tensor, nn
 
 from diffclf_lightning.candidates import Condition
@@ -20,9 +19,7 @@ from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.schedules import Schedule
 from diffclf_lightning.denoisers.transforms import ResizeCenterCrop, SquareCrop
 from diffclf_lightning.evaluation import Noised, Prediction, Timesteps
-from diffclf_lightning.images import unit_range
-
-Transform = Callable[[Image], Tensor]
+from diffclf_lightning.images import Transform, unit_range
 
 
 class Denoiser(nn.Module, ABC):
