@@ -1,6 +1,7 @@
-"""Runs the engine as a classifier does."""
+"""Runs the engine as a classifier does, and classifiers without noise."""
 
 import torch
+from lightning.pytorch import Trainer
 
 from diffclf_lightning.evaluation import (
     ErrorTable,
@@ -30,3 +31,9 @@ def table_of(timesteps=None, **errors):
     counts, labels = present.sum(dim=-1), torch.arange(present.shape[1])
     flat = {name: values[present] for name, values in filled.items()}
     return ErrorTable(flat, counts, labels, counts > 0, timesteps)
+
+
+def quiet_trainer(**kwargs):
+    """A trainer on the CPU that prints and keeps nothing."""
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+    return Trainer(accelerator="cpu", enable_checkpointing=False, **quiet, **kwargs)

@@ -3,8 +3,7 @@
 import pytest
 import tiny
 import torch
-from lightning.pytorch import Trainer
-from running import run
+from running import quiet_trainer, run
 from torch.utils.data import DataLoader, TensorDataset
 
 from diffclf_lightning import (
@@ -23,27 +22,9 @@ from diffclf_lightning.metrics import fit_temperature
 CLASSES = 6
 
 
-@pytest.fixture
-def denoiser(seed):
-    return GaussianDenoiser(torch.rand(CLASSES, 1, 4, 4) * 1.6 - 0.8, std=0.2)
-
-
-@pytest.fixture
-def data(denoiser):
-    labels = torch.arange(CLASSES).repeat(4)
-    x_0 = denoiser.means.detach()[labels]
-    x_0 = (x_0 + 0.2 * torch.randn_like(x_0)).clamp(-1, 1)
-    return TensorDataset((x_0 + 1) / 2, labels)
-
-
-def trainer(**kwargs):
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-    return Trainer(accelerator="cpu", enable_checkpointing=False, **quiet, **kwargs)
-
-
 def test_any_loader_of_image_and_label(denoiser, data):
     classifier = DiffusionClassifier(denoiser, Staged((2, 8), (3, 1)))
-    (logged,) = trainer().test(classifier, DataLoader(data, batch_size=5), verbose=False)
+    (logged,) = quiet_trainer().test(classifier, DataLoader(data, batch_size=5), verbose=False)
     images, labels = data.tensors
     strategy = Staged((2, 8), (3, 1))
     table = run(denoiser, images * 2 - 1, strategy)
@@ -58,7 +39,7 @@ def test_any_loader_of_image_and_label(denoiser, data):
 def test_named_sets_each_get_a_report(denoiser, data):
     classifier = DiffusionClassifier(denoiser, Full(3))
     loaders = {"easy": DataLoader(data, batch_size=24), "again": DataLoader(data, batch_size=7)}
-    trainer().test(classifier, loaders, verbose=False)
+    quiet_trainer().test(classifier, loaders, verbose=False)
     assert classifier.reports["easy"].correct == classifier.reports["again"].correct
     assert list(classifier.reports) == ["easy", "again"]
 
@@ -69,7 +50,7 @@ def test_restricted_set_chooses_among_its_labels_only(denoiser, data):
     part = TensorDataset(images[chosen], labels[chosen])
     part.candidate_labels = [0, 1]
     classifier = DiffusionClassifier(denoiser, Full(3))
-    out = trainer().predict(classifier, DataLoader(part, batch_size=4))
+    out = quiet_trainer().predict(classifier, DataLoader(part, batch_size=4))
     scores = torch.cat([p["scores"] for p in out])
     assert scores[:, :2].isfinite().all()
     assert scores[:, 2:].isinf().all()
@@ -84,15 +65,15 @@ def test_classes_merged_by_a_set_count_as_one_label(denoiser, data):
     part.candidate_labels = [0, (3, 1), 2]
     classifier = DiffusionClassifier(denoiser, Full(3))
     loader = DataLoader(part, batch_size=16)
-    (out,) = trainer().predict(classifier, loader)
-    (whole,) = trainer().predict(
+    (out,) = quiet_trainer().predict(classifier, loader)
+    (whole,) = quiet_trainer().predict(
         classifier, DataLoader(TensorDataset(images[chosen], labels[chosen]), batch_size=16)
     )
     scores, means = out["scores"], whole["scores"]
     assert torch.allclose(scores[:, 3], means[:, [1, 3]].amin(dim=1), atol=1e-6)
     assert torch.allclose(scores[:, [0, 2]], means[:, [0, 2]], atol=1e-6)
     assert scores[:, [1, 4, 5]].isinf().all()
-    trainer().test(classifier, loader, verbose=False)
+    quiet_trainer().test(classifier, loader, verbose=False)
     expected = torch.tensor([0, 3, 2, 3])[means[:, :4].argmin(dim=1)] == part.tensors[1]
     assert classifier.reports["test"].correct == int(expected.sum())
 
@@ -102,13 +83,13 @@ def test_a_label_is_as_good_as_its_best_candidate(denoiser, data):
     merged = DataLoader(TensorDataset(images, labels // 2), batch_size=24)
     candidates = Candidates(range(CLASSES), [c // 2 for c in range(CLASSES)])
     classifier = DiffusionClassifier(denoiser, Full(20), candidates=candidates)
-    (single,) = trainer().predict(
+    (single,) = quiet_trainer().predict(
         DiffusionClassifier(denoiser, Full(20)), DataLoader(data, batch_size=24)
     )
     best = single["scores"].reshape(24, CLASSES // 2, 2).amin(dim=2)
-    (out,) = trainer().predict(classifier, merged)
+    (out,) = quiet_trainer().predict(classifier, merged)
     assert torch.allclose(out["scores"], best, atol=1e-6)
-    trainer().test(classifier, merged, verbose=False)
+    quiet_trainer().test(classifier, merged, verbose=False)
     expected = int((best.argmin(dim=1) == labels // 2).sum())
     assert classifier.reports["test"].correct == expected
 
@@ -116,8 +97,8 @@ def test_a_label_is_as_good_as_its_best_candidate(denoiser, data):
 def test_predict_takes_bare_images(denoiser, data):
     classifier = DiffusionClassifier(denoiser, Full(3))
     bare = DataLoader(data.tensors[0], batch_size=24)
-    (alone,) = trainer().predict(classifier, bare)
-    (pairs,) = trainer().predict(classifier, DataLoader(data, batch_size=24))
+    (alone,) = quiet_trainer().predict(classifier, bare)
+    (pairs,) = quiet_trainer().predict(classifier, DataLoader(data, batch_size=24))
     assert torch.equal(alone["prediction"], pairs["prediction"])
     assert alone["label"] is None
     assert alone.table is None
@@ -125,7 +106,7 @@ def test_predict_takes_bare_images(denoiser, data):
 
 def test_validation_logs_loss_accuracy_and_temperature(denoiser, data):
     classifier = DiffusionClassifier(denoiser, validation_strategy=Full(4))
-    (logged,) = trainer().validate(classifier, DataLoader(data, batch_size=24), verbose=False)
+    (logged,) = quiet_trainer().validate(classifier, DataLoader(data, batch_size=24), verbose=False)
     scored = run(denoiser, data.tensors[0] * 2 - 1, Full(4))["l2"]
     true = scored.means.gather(1, data.tensors[1][:, None]).mean().item()
     assert logged["val/loss"] == pytest.approx(true, rel=1e-5)
@@ -139,7 +120,7 @@ def test_temperature_without_an_error_is_not_taken_for_a_fit(denoiser):
     easy = TensorDataset((denoiser.means.detach() + 1) / 2, torch.arange(CLASSES))
     classifier = DiffusionClassifier(denoiser, validation_strategy=Full(20))
     with pytest.warns(UserWarning, match="bounded by nothing"):
-        trainer().validate(classifier, DataLoader(easy, batch_size=6), verbose=False)
+        quiet_trainer().validate(classifier, DataLoader(easy, batch_size=6), verbose=False)
 
 
 @pytest.mark.parametrize("precision", ["32-true", "16-mixed", "bf16-mixed", "bf16-true"])
@@ -159,7 +140,9 @@ def test_precision_leaves_schedule_noise_and_errors_in_float32(denoiser, data, p
         model = Recording(denoiser.means.detach().clone(), std=0.2)
         classifier = DiffusionClassifier(model, Full(8), evaluations_per_batch=64)
         classifier.keep_errors = True
-        (out,) = trainer(precision=used).predict(classifier, DataLoader(pixels, batch_size=24))
+        (out,) = quiet_trainer(precision=used).predict(
+            classifier, DataLoader(pixels, batch_size=24)
+        )
         inputs.append(torch.cat(seen))
     assert inputs[1].dtype == torch.float32
     assert torch.equal(*inputs)
@@ -171,14 +154,14 @@ def test_validation_restricts_candidates_as_the_test_does(denoiser, data):
     part = TensorDataset(images[labels < 2], labels[labels < 2])
     part.candidate_labels = [0, 1]
     classifier = DiffusionClassifier(denoiser, Full(3), validation_strategy=Full(4))
-    (logged,) = trainer().validate(classifier, DataLoader(part, batch_size=8), verbose=False)
+    (logged,) = quiet_trainer().validate(classifier, DataLoader(part, batch_size=8), verbose=False)
     assert logged["val/evaluations_per_image"] == 2 * 4
 
 
 def test_strategy_of_the_test_does_not_stop_validation(denoiser, data):
     part = TensorDataset(*data.tensors)
     classifier = DiffusionClassifier(denoiser, Staged((1, 2), (7, 1)), validation_strategy=Full(2))
-    (logged,) = trainer().validate(classifier, DataLoader(part, batch_size=24), verbose=False)
+    (logged,) = quiet_trainer().validate(classifier, DataLoader(part, batch_size=24), verbose=False)
     assert logged["val/evaluations_per_image"] == 12
 
 
@@ -186,7 +169,7 @@ def test_a_score_decides_and_the_losses_answer_beside_it(denoiser, data):
     score = WeightedError(ExponentialWeight(2.0), "l2_x_0")
     classifier = DiffusionClassifier(denoiser, Full(5), loss="l1", score=score)
     classifier.keep_errors = True
-    (out,) = trainer().predict(classifier, DataLoader(data, batch_size=24))
+    (out,) = quiet_trainer().predict(classifier, DataLoader(data, batch_size=24))
     errors, times = out.table.dense("l2_x_0"), out.table.timesteps.time
     expected = (errors * (-2 * times).exp()).mean(dim=-1)
     assert torch.allclose(out["scores"], expected, atol=1e-5)
@@ -197,8 +180,8 @@ def test_a_score_decides_and_the_losses_answer_beside_it(denoiser, data):
 
 def test_scores_relative_to_nothing_said_need_a_model_that_knows_it(denoiser, data):
     relative = DiffusionClassifier(denoiser, Full(5), score=RelativeToReference())
-    (out,) = trainer().predict(relative, DataLoader(data, batch_size=24))
-    (plain,) = trainer().predict(
+    (out,) = quiet_trainer().predict(relative, DataLoader(data, batch_size=24))
+    (plain,) = quiet_trainer().predict(
         DiffusionClassifier(denoiser, Full(5)), DataLoader(data, batch_size=24)
     )
     assert torch.equal(out["prediction"], plain["prediction"])
@@ -208,7 +191,7 @@ def test_scores_relative_to_nothing_said_need_a_model_that_knows_it(denoiser, da
     unable = DiffusionClassifier(tiny.unet(), Full(2), score=RelativeToReference())
     pixels = TensorDataset(torch.rand(2, 1, 8, 8), torch.zeros(2).long())
     with pytest.raises(InputError, match="no class"):
-        trainer().test(unable, DataLoader(pixels, batch_size=2))
+        quiet_trainer().test(unable, DataLoader(pixels, batch_size=2))
 
 
 def test_a_data_module_takes_each_models_own_transform():

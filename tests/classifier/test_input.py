@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from running import quiet_trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 from diffclf_lightning import (
@@ -15,27 +15,6 @@ from diffclf_lightning import (
     Staged,
     WeightedError,
 )
-from diffclf_lightning.denoisers import GaussianDenoiser
-
-CLASSES = 6
-
-
-@pytest.fixture
-def denoiser(seed):
-    return GaussianDenoiser(torch.rand(CLASSES, 1, 4, 4) * 1.6 - 0.8, std=0.2)
-
-
-@pytest.fixture
-def data(denoiser):
-    labels = torch.arange(CLASSES).repeat(4)
-    x_0 = denoiser.means.detach()[labels]
-    x_0 = (x_0 + 0.2 * torch.randn_like(x_0)).clamp(-1, 1)
-    return TensorDataset((x_0 + 1) / 2, labels)
-
-
-def trainer(**kwargs):
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-    return Trainer(accelerator="cpu", enable_checkpointing=False, **quiet, **kwargs)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +40,7 @@ def test_bad_arguments_are_named_before_any_evaluation(denoiser, data, arguments
 
     def go():
         classifier = DiffusionClassifier(denoiser, **{"strategy": Full(2), **arguments})
-        trainer().test(classifier, DataLoader(data, batch_size=24), verbose=False)
+        quiet_trainer().test(classifier, DataLoader(data, batch_size=24), verbose=False)
 
     with pytest.raises(InputError, match=message):
         go()
@@ -81,7 +60,7 @@ def test_bad_batches_are_named_before_any_evaluation(denoiser, dataset, message)
     evaluated = []
     denoiser.predict = evaluated.append
     with pytest.raises(InputError, match=message):
-        trainer().test(DiffusionClassifier(denoiser), DataLoader(dataset, batch_size=2))
+        quiet_trainer().test(DiffusionClassifier(denoiser), DataLoader(dataset, batch_size=2))
     assert not evaluated
 
 
@@ -94,16 +73,16 @@ def test_unreadable_images_are_left_out_and_counted(denoiser, data):
     parts = zip(images, labels, could, strict=True)
     samples = [{"image": i, "label": c, "readable": r} for i, c, r in parts]
     loader = DataLoader(samples, batch_size=5)
-    trainer().test(classifier, loader, verbose=False)
+    quiet_trainer().test(classifier, loader, verbose=False)
     report = classifier.reports["test"]
     assert (report.total, report.skipped) == (21, 3)
-    keys = [key for p in trainer().predict(classifier, loader) for key in p.keys]
+    keys = [key for p in quiet_trainer().predict(classifier, loader) for key in p.keys]
     assert keys == [str(i) for i in range(24) if i not in (3, 10, 11)]
 
 
 def test_predict_takes_images_with_anything_beside_them(denoiser, data):
     pairs = [(image, f"file {i}") for i, image in enumerate(data.tensors[0])]
-    (out,) = trainer().predict(DiffusionClassifier(denoiser, Full(3)), DataLoader(pairs, 24))
+    (out,) = quiet_trainer().predict(DiffusionClassifier(denoiser, Full(3)), DataLoader(pairs, 24))
     assert len(out["prediction"]) == 24
 
 
@@ -112,24 +91,24 @@ def test_foreign_attributes_of_a_data_set_are_left_alone(denoiser, data):
     data.labels = ["some", "thing"]
     data.keys = dict.keys
     classifier = DiffusionClassifier(denoiser, Full(3))
-    trainer().test(classifier, DataLoader(data, batch_size=24), verbose=False)
+    quiet_trainer().test(classifier, DataLoader(data, batch_size=24), verbose=False)
     assert classifier.reports["test"].total == 24
 
 
 def test_one_label_is_refused(denoiser, data):
     classifier = DiffusionClassifier(denoiser, candidates=Candidates([0], [0]))
     with pytest.raises(InputError, match="at least two labels"):
-        trainer().test(classifier, DataLoader(data, batch_size=24))
+        quiet_trainer().test(classifier, DataLoader(data, batch_size=24))
 
 
 def test_unlabelled_images_marked_minus_one_are_predicted(denoiser, data):
     """Only data sets of this package mean "unreadable" by it when nothing is to be counted."""
     images, labels = data.tensors
     loader = DataLoader(TensorDataset(images, labels * 0 - 1), batch_size=24)
-    (out,) = trainer().predict(DiffusionClassifier(denoiser, Full(3)), loader)
+    (out,) = quiet_trainer().predict(DiffusionClassifier(denoiser, Full(3)), loader)
     assert len(out["prediction"]) == 24
     with pytest.raises(InputError, match=r"set 'test'.*but got -1"):
-        trainer().test(DiffusionClassifier(denoiser, Full(3)), loader)
+        quiet_trainer().test(DiffusionClassifier(denoiser, Full(3)), loader)
 
 
 def test_samples_with_keys_and_further_entries(denoiser, data):
@@ -137,9 +116,9 @@ def test_samples_with_keys_and_further_entries(denoiser, data):
     parts = enumerate(zip(*data.tensors, strict=True))
     samples = [{"note": f"n{i}", "key": f"k{i}", "label": c, "image": x} for i, (x, c) in parts]
     classifier = DiffusionClassifier(denoiser, Full(3))
-    out = trainer().predict(classifier, DataLoader(samples, batch_size=7, shuffle=True))
+    out = quiet_trainer().predict(classifier, DataLoader(samples, batch_size=7, shuffle=True))
     assert sorted(key for p in out for key in p.keys) == sorted(f"k{i}" for i in range(24))
-    (whole,) = trainer().predict(classifier, DataLoader(data, batch_size=24))
+    (whole,) = quiet_trainer().predict(classifier, DataLoader(data, batch_size=24))
     expected = dict(zip((f"k{i}" for i in range(24)), whole["prediction"].tolist(), strict=True))
     for part in out:
         mine = dict(zip(part.keys, part["prediction"].tolist(), strict=True))
@@ -151,13 +130,15 @@ def test_samples_of_one_key_are_refused(denoiser, data):
     parts = enumerate(zip(*data.tensors, strict=True))
     samples = [{"image": x, "label": c, "key": f"k{i // 2}"} for i, (x, c) in parts]
     with pytest.raises(InputError, match=r"`key`.*'test'.*'k0'"):
-        trainer().test(DiffusionClassifier(denoiser, Full(2)), DataLoader(samples, batch_size=1))
+        quiet_trainer().test(
+            DiffusionClassifier(denoiser, Full(2)), DataLoader(samples, batch_size=1)
+        )
 
 
 def test_keys_may_be_numbers_and_anything_may_come_first(denoiser, data):
     parts = enumerate(zip(*data.tensors, strict=True))
     samples = [{"split": "a", "key": 7 + i, "image": x, "label": c} for i, (x, c) in parts]
-    out = trainer().predict(
+    out = quiet_trainer().predict(
         DiffusionClassifier(denoiser, Full(2)), DataLoader(samples, batch_size=5)
     )
     assert [key for p in out for key in p.keys] == [str(7 + i) for i in range(24)]
@@ -175,7 +156,7 @@ def test_keys_may_be_numbers_and_anything_may_come_first(denoiser, data):
 def test_batches_that_do_not_fit_together_are_named(denoiser, batch):
     loader = DataLoader([batch], batch_size=None)
     with pytest.raises(InputError, match="image"):
-        trainer().test(DiffusionClassifier(denoiser, Full(2)), loader)
+        quiet_trainer().test(DiffusionClassifier(denoiser, Full(2)), loader)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +167,7 @@ def test_a_weight_that_leaves_nothing_is_named_before_any_evaluation(denoiser, d
     denoiser.predict = evaluated.append
     classifier = DiffusionClassifier(denoiser, Full(4), score=WeightedError(weight, "l2"))
     with pytest.raises(InputError, match="`weight`"):
-        trainer().test(classifier, DataLoader(data, batch_size=24))
+        quiet_trainer().test(classifier, DataLoader(data, batch_size=24))
     assert not evaluated
 
 
