@@ -114,7 +114,8 @@ def as_batch(batch: Any) -> Batch:
     """A batch as a mapping.
 
     Args:
-        batch: A mapping, a pair of images and labels, or images alone.
+        batch: A mapping; a sequence of images, labels and whatever else, which is left out; images
+            alone, in a sequence or not.
 
     Returns:
         The mapping, with ``image`` and, where it is known, ``label``.
@@ -122,7 +123,7 @@ def as_batch(batch: Any) -> Batch:
     if isinstance(batch, Mapping):
         return dict(batch)
     if isinstance(batch, Sequence):
-        return {"image": batch[0], **({"label": batch[1]} if len(batch) == 2 else {})}
+        return dict(zip(("image", "label"), batch, strict=False))
     return {"image": batch}
 
 
@@ -163,7 +164,9 @@ def select(batch: Batch, rows: Sequence[int]) -> Batch:
 
 
 def batch_size(batch: Batch) -> int:
-    """Number of samples of a batch: the length of its first tensor, or else of its first list."""
+    """Number of samples of a batch: the length of ``image``, or of its first tensor or list."""
+    if isinstance(batch.get("image"), Tensor):
+        return len(batch["image"])
     tensors = [v for v in batch.values() if isinstance(v, Tensor) and v.ndim]
     lists = [v for v in batch.values() if isinstance(v, Sequence) and not isinstance(v, str)]
     return len([*tensors, *lists][0])

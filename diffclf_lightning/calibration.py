@@ -2,10 +2,11 @@
 
 import json
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.results import write_whole
+from diffclf_lightning.files import write_whole
 
 FILE = "calibration.json"
 
@@ -67,3 +68,39 @@ class Calibration:
         file = folder / FILE
         write_whole(file, json.dumps(asdict(self), indent=2) + "\n")
         return file
+
+
+def settled_temperature(
+    temperature: float | None, calibration: str | Path | None, own: Calibration | None, score: str
+) -> tuple[float, bool]:
+    """The factor on scores in probabilities.
+
+    Args:
+        temperature: The given one, or None.
+        calibration: Folder of a run, or file, that ``diffclf calibrate`` wrote, or None.
+        own: What came with the model, or None; taken if it belongs to the score.
+        score: Name of the score that decides.
+
+    Returns:
+        The temperature, and whether it was given or fitted; 1 and False without any.
+
+    Raises:
+        InputError: If both are given, one is out of range, or belongs to another score.
+    """
+    if temperature is not None and calibration is not None:
+        raise InputError("Expected either `calibration` or `temperature`, but got both. Drop one.")
+    if temperature is not None:
+        if not (temperature > 0 and isfinite(temperature)):
+            raise InputError(
+                f"Expected argument `temperature` above 0 and finite, but got {temperature}."
+            )
+        return temperature, True
+    fitted = own if own is not None and own.score == score else None
+    if calibration is not None:
+        fitted = Calibration.load(calibration)
+        if fitted.score != score:
+            raise InputError(
+                f"Expected argument `calibration` to belong to score {score!r}, but it was fitted "
+                f"for {fitted.score!r}. Calibrate a run of this score."
+            )
+    return (1.0, False) if fitted is None else (fitted.temperature, True)

@@ -5,11 +5,13 @@ averaged. Several candidates may stand for one label: several prompts of a class
 ids of an ObjectNet class.
 """
 
+import warnings
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from operator import index
 from typing import SupportsIndex
 
+from diffclf_lightning.classnames import class_ids
 from diffclf_lightning.errors import InputError
 
 Condition = int | str | tuple[str, ...]
@@ -85,6 +87,47 @@ class Candidates:
         pairs = zip(self.conditions, self.labels, strict=True)
         kept = [(condition, merged[label]) for condition, label in pairs if label in merged]
         return Candidates([condition for condition, _ in kept], [label for _, label in kept])
+
+
+def model_classes(
+    names: Sequence[str] | None, num_classes: int, known: Sequence[str] | None, by_position: bool
+) -> Candidates:
+    """The classes of a model that the labels of the data mean.
+
+    Args:
+        names: Class names of the data in the order of labels, or None where it has none: label
+            ``i`` is then class ``i``.
+        num_classes: Number of classes of the model.
+        known: Their names, or None where it has none.
+        by_position: Whether label ``i`` is class ``i`` whatever the names.
+
+    Returns:
+        One candidate a label.
+
+    Raises:
+        InputError: If a name means no class, or there are not as many classes as labels.
+    """
+    if names is None:
+        return Candidates.from_class_ids(num_classes)
+    if not by_position:
+        try:
+            ids = class_ids(names, known or [str(i) for i in range(num_classes)])
+            return Candidates(ids, range(len(ids)))
+        except InputError:
+            if known is not None:
+                raise
+        warnings.warn(
+            "The model has no class names: label i of the data is taken for class i of the model. "
+            "Check the order, and say classes_by_position=true.",
+            stacklevel=2,
+        )
+    if len(names) != num_classes:
+        raise InputError(
+            "Expected as many classes in the data as the model has, to match them by position, but "
+            f"got {len(names)} names for {num_classes} classes. Take a model of these classes, or "
+            "give its names for them in `classnames`."
+        )
+    return Candidates.from_class_ids(num_classes)
 
 
 def merged_labels(labels: Iterable[int | Sequence[int]]) -> dict[int, int]:

@@ -1,17 +1,18 @@
 """DiffusionClassifier: any conditional diffusion model as a classifier, on Lightning."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import isfinite
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities.compile import to_uncompiled
 from torch import Tensor
 
 from diffclf_lightning.answers import Answer
-from diffclf_lightning.calibration import Calibration
-from diffclf_lightning.candidates import Candidates
+from diffclf_lightning.calibration import Calibration, settled_temperature
+from diffclf_lightning.candidates import Candidates, model_classes
+from diffclf_lightning.compiling import Compile, compile_network, compile_with, eager, unwrapped
 from diffclf_lightning.denoisers import Conditioning, Denoiser
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import (
@@ -32,9 +33,13 @@ from diffclf_lightning.evaluation import (
     get_losses,
 )
 from diffclf_lightning.image_classifier import ImageClassifier
+from diffclf_lightning.images import Transform
 from diffclf_lightning.prompts import PromptEnsemble, Prompts
 from diffclf_lightning.tasks import Task
 from diffclf_lightning.weights import checksum
+
+CALIBRATION = "calibration"
+"""Entry of a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +81,18 @@ class DiffusionClassifier(ImageClassifier):
         seed: Seed of the noise.
         noise_per_image: Whether every image has noise of its own.
         temperature: Factor on scores in the posterior. Defaults to None: that of ``calibration``,
-            or 1.
-        calibration: Folder of a run, or file, that ``diffclf calibrate`` wrote.
+            or else 1, which is no calibration.
+        calibration: Folder of a run, or file, that ``diffclf calibrate`` wrote. Defaults to None:
+            what came with the model.
         evaluations_per_batch: Evaluations in one forward pass. Defaults to None: found by trial.
         validation_strategy: Strategy of ``validate`` and of validation within ``fit``. Defaults to
             None: 8 trials for all.
         task: What sets ask. Defaults to None: one label an image.
+        classes_by_position: Whether label ``i`` of the data is class ``i`` of a class-conditional
+            model whatever their names. Defaults to False: classes are matched by name.
+        compile: Whether the network is compiled (:func:`torch.compile`), or its options, as
+            ``{mode: max-autotune}``. A denoiser or classifier that was given to
+            :func:`torch.compile` has its network compiled too.
 
     Raises:
         InputError: If the arguments contradict each other.
@@ -105,12 +116,10 @@ class DiffusionClassifier(ImageClassifier):
         evaluations_per_batch: int | None = None,
         validation_strategy: Strategy | None = None,
         task: Task | None = None,
+        classes_by_position: bool = False,
+        compile: Compile = False,
     ) -> None:
         super().__init__(task)
-        if temperature is not None and not (temperature > 0 and isfinite(temperature)):
-            raise InputError(
-                f"Expected argument `temperature` above 0 and finite, but got {temperature}."
-            )
         if evaluations_per_batch is not None and evaluations_per_batch < 1:
             raise InputError(
                 "Expected argument `evaluations_per_batch` to be at least 1, but got "
@@ -123,11 +132,11 @@ class DiffusionClassifier(ImageClassifier):
             )
         if candidates is not None and template is not None:
             raise InputError("Expected either `candidates` or `template`, but got both. Drop one.")
-        if calibration is not None and temperature is not None:
-            raise InputError(
-                "Expected either `calibration` or `temperature`, but got both. Drop one."
-            )
-        self.denoiser = denoiser
+        self.denoiser: Denoiser
+        self.denoiser, context = unwrapped(denoiser)  # type: ignore[assignment]
+        if isinstance(self.denoiser, Denoiser):  # training makes some when it knows the data
+            compile_network(self.denoiser.network, compile)
+            compile_with(self.denoiser.network, context)
         self.strategy = strategy or Full(trials=250)
         self.validation_strategy = validation_strategy or Full(trials=8)
         self.losses, self.scores = _losses_and_scores(loss, other_losses, score)
@@ -142,61 +151,82 @@ class DiffusionClassifier(ImageClassifier):
         self.classnames = classnames
         self.grid = grid or NestedGrid()
         self.noise = NoiseBank(seed, noise_per_image)
-        self.temperature = temperature or 1.0
-        if calibration is not None:
-            self.temperature = self._calibrated(Calibration.load(calibration))
+        self.classes_by_position = classes_by_position
+        self._temperature = temperature, calibration
+        self.settle_temperature()
         self.evaluations_per_batch = evaluations_per_batch
 
-    def _calibrated(self, calibration: Calibration) -> float:
-        if calibration.score != self.scores[0].name:
-            raise InputError(
-                f"Expected argument `calibration` to belong to score {self.scores[0].name!r}, but "
-                f"it was fitted for {calibration.score!r}. Calibrate a run of this score."
-            )
-        return calibration.temperature
+    def settle_temperature(self) -> None:
+        """Take the temperature that was given, or else that of the weights as they are now."""
+        own, score = self.denoiser.calibration, self.scores[0].name
+        self.temperature, self.calibrated = settled_temperature(*self._temperature, own, score)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        own = self.denoiser.calibration
+        checkpoint[CALIBRATION] = None if own is None else asdict(own)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        own = checkpoint.get(CALIBRATION)
+        self.denoiser.calibration = None if own is None else Calibration(**own)
+        self.settle_temperature()
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the network in place, with the arguments of :func:`torch.compile`."""
+        self.denoiser.compile(*args, **kwargs)
+
+    @property
+    def transform(self) -> Transform:
+        return self.denoiser.transform
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.denoiser.image_shape
+
+    def settled_arguments(self) -> dict[str, Any]:
+        temperature = self.temperature if self.calibrated else None
+        return {"denoiser": self.denoiser, "calibration": None, "temperature": temperature}
 
     def setup(self, stage: str) -> None:
-        """Settle the candidates, and give the data module the model's transform."""
-        datamodule: Any = getattr(self.trainer, "datamodule", None)
-        if hasattr(datamodule, "set_default_transform"):
-            datamodule.set_default_transform(self.denoiser.transform)
-        if self.task.brings_candidates:
-            return
-        known = getattr(datamodule, "classnames", None)
-        names = self.classnames or known
-        if names is not None and known is not None and len(names) != len(known):
-            raise InputError(
-                f"Expected argument `classnames` to have {len(known)} names, one for each label of "
-                f"the data, but got {len(names)}."
-            )
-        self._candidates = self._settle(names)
-        num_labels = max(self._candidates.labels) + 1
-        if len(set(self._candidates.labels)) < 2:
-            raise InputError("Expected candidates for at least two labels, but got one label.")
-        if names is not None and len(names) != num_labels:
-            raise InputError(
-                f"Expected as many `classnames` as labels, but got {len(names)} names for "
-                f"{num_labels} labels. Give one name a label, in the order of labels."
-            )
-        used = self.strategy if stage in ("test", "predict") else self.validation_strategy
-        used.bind(len(self._candidates), used.stages)
+        if self._compiler_ctx is not None:  # the trainer was given torch.compile(classifier)
+            context = self._compiler_ctx["dynamo_ctx"]
+            to_uncompiled(self)
+            compile_with(self.denoiser.network, context)
+        if not self.task.brings_candidates:
+            self._check_candidates()
+        super().setup(stage)
+        if not self.task.brings_candidates:
+            used = self.strategy if stage in ("test", "predict") else self.validation_strategy
+            used.bind(len(self.all_candidates), used.stages)
 
-    def _settle(self, names: Sequence[str] | None) -> Candidates:
+    def candidates_of(self, names: Sequence[str] | None) -> Candidates:
         if isinstance(self.candidates, Prompts):
             return self.candidates.candidates(names)
         if self.candidates is not None:
             return self.candidates
         if self.denoiser.num_classes is None:
+            if names is None:
+                self._check_candidates()
+            return Candidates(names or (), range(len(names or ())))  # names are whole prompts
+        return model_classes(
+            names, self.denoiser.num_classes, self.denoiser.classnames, self.classes_by_position
+        )
+
+    def _check_candidates(self) -> None:
+        if self.candidates is None and self.denoiser.num_classes is None:
             raise InputError(
                 f"Expected argument `template` or `candidates`, since "
                 f"{type(self.denoiser).__name__} has no classes of its own. Give for instance "
                 "template='a photo of a {}.'."
             )
-        return Candidates.from_class_ids(self.denoiser.num_classes)
 
-    @property
-    def all_candidates(self) -> Candidates:
-        return self._candidates
+    def names_of(self, candidates: Candidates) -> Sequence[str] | None:
+        if self.candidates is None and self.denoiser.num_classes is not None:
+            return self.denoiser.classnames
+        prompts = candidates.conditions
+        single = list(candidates.labels) == list(range(len(prompts)))
+        return [str(prompt) for prompt in prompts] if single else None
 
     @property
     def _used_strategy(self) -> Strategy:
@@ -211,8 +241,6 @@ class DiffusionClassifier(ImageClassifier):
         timesteps = self.denoiser.at(times)
         candidates = None if self.task.brings_candidates else self.all_candidates
         return {
-            "classifier": type(self).__name__,
-            "task": type(self.task).__name__,
             "denoiser": type(self.denoiser).__name__,
             "weights": checksum(self.denoiser),
             "candidates": None if candidates is None else list(candidates.conditions),
@@ -223,7 +251,6 @@ class DiffusionClassifier(ImageClassifier):
             "losses": [one.name for one in self.losses],
             "scores": [one.name for one in self.scores],
             "score": repr(self.scores[0]),
-            "temperature": self.temperature,
             "sample_shape": list(self.denoiser.sample_shape),
             "schedule": self.denoiser.schedule.describe(),
             "trials": {
@@ -231,6 +258,7 @@ class DiffusionClassifier(ImageClassifier):
                 "alpha": timesteps.alpha.tolist(),
                 "sigma": timesteps.sigma.tolist(),
             },
+            **super().describe(),
         }
 
     def prepare(self, candidates: Candidates) -> tuple[Prepared, int]:
@@ -289,7 +317,8 @@ class DiffusionClassifier(ImageClassifier):
             self.denoiser.predict(noised, prepared.conditioning.rows(rows % len(prepared.labels)))
 
         largest = len(x_0) * prepared.strategy.evaluations(len(prepared.labels))
-        return find_evaluations_per_batch(forward, largest=largest, device=x_0.device)
+        with eager():  # or each size would be compiled
+            return find_evaluations_per_batch(forward, largest=largest, device=x_0.device)
 
 
 def _losses_and_scores(

@@ -1,143 +1,62 @@
-"""The command line: ``diffclf fit|validate|test|predict`` is LightningCLI with all its flags.
+"""The command line: what is asked for is found without importing what it does not need.
 
-``diffclf calibrate``, ``score`` and ``robustness`` stand beside it, for they run no model.
+``fit``, ``validate``, ``test`` and ``predict`` are LightningCLI with all its flags
+(:mod:`diffclf_lightning.lightning_cli`); the other commands stand beside it.
 """
 
-import logging
 import sys
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import version
+from textwrap import fill
 
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from diffclf_lightning.configurations import resolve_configs, shipped_configs
+from diffclf_lightning.errors import InputError, input_error_behind
 
-from diffclf_lightning import calibrate, score
-from diffclf_lightning.callbacks import EvaluationProgress, ReportTable, ResultsWriter
-from diffclf_lightning.errors import InputError
-from diffclf_lightning.robustness import command as robustness
 
-CONFIGS = Path(__file__).parent / "configs"
-DESCRIPTION = """\
-Turn a conditional diffusion model into an image classifier, and measure it. Beside the subcommands
-below, "diffclf robustness RUN..." compares finished runs with baselines, "diffclf calibrate RUN"
-fits the temperature of probabilities, and "diffclf score RUN" answers again by another score.
+@dataclass(frozen=True)
+class Command:
+    """A command.
+
+    Args:
+        usage: What follows its name.
+        does: What it does, in half a line.
+        module: Where its ``main`` is. Defaults to LightningCLI.
+    """
+
+    usage: str
+    does: str
+    module: str = "lightning_cli"
+
+
+LIGHTNING = "fit", "validate", "test", "predict"
+"""Commands of LightningCLI."""
+COMMANDS = {
+    "classify": Command("IMAGE...", "say what images show", "classify"),
+    "test": Command("--config NAME", "measure a classifier on test sets"),
+    "validate": Command("--config NAME", "measure it on validation images"),
+    "predict": Command("--config NAME", "answer images without labels"),
+    "fit": Command("--config NAME", "train a denoiser or a baseline"),
+    "sweep": Command("SWEEP.yaml", "test many models on many sets", "sweep.command"),
+    "compare": Command("RUN...", "compare finished runs, image by image", "compare.command"),
+    "robustness": Command("RUN...", "compare them with baselines", "robustness.command"),
+    "report": Command("RUN...", "write them as an HTML page", "report.command"),
+    "score": Command("RUN", "answer again by another score", "score"),
+    "calibrate": Command("RUN", "fit the temperature of probabilities", "calibrate"),
+    "completion": Command("SHELL", "print a script that completes all this", "completion"),
+}
+HELP = """\
+usage: diffclf [--version] [--help] COMMAND ...
+
+Turn a conditional diffusion model into an image classifier, and measure it.
+
+{commands}
+
+diffclf COMMAND --help says more of each. NAME is a file, or a configuration that the package
+carries: {configs}.
 """
-COMMANDS = {"calibrate": calibrate.main, "robustness": robustness.main, "score": score.main}
-"""Commands that run no model."""
-
-
-class DiffclfCLI(LightningCLI):
-    """LightningCLI with stored results, a table at the end, and progress inside a batch."""
-
-    def __init__(self, run_name: str, args: list[str] | None) -> None:
-        self.run_name = run_name
-        super().__init__(
-            LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            save_config_callback=None,
-            auto_configure_optimizers=False,
-            trainer_defaults={"callbacks": [ReportTable()]},
-            seed_everything_default=0,
-            parser_kwargs={"description": DESCRIPTION},
-            args=args,
-        )
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add ``--results.*``."""
-        parser.add_lightning_class_args(ResultsWriter, "results")
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Add the progress bar, unless it is switched off."""
-        if self._get(self.config_init, "trainer").enable_progress_bar is not False:
-            self.trainer_defaults["callbacks"].append(EvaluationProgress())
-        return super().instantiate_trainer(**kwargs)
-
-    def _prepare_subcommand_parser(
-        self, klass: type, subcommand: str, **kwargs: Any
-    ) -> LightningArgumentParser:
-        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        if subcommand == "test":  # the report table replaces Lightning's list of logged values
-            parser.set_defaults({"verbose": False})
-        return parser
-
-    def _parse_ckpt_path(self) -> None:
-        """Take weights alone from a checkpoint: Lightning's own would replace what was typed."""
-
-    def after_instantiate_classes(self) -> None:
-        """Tell the results which configuration they belong to."""
-        writer = self._get(self.config_init, "results")
-        writer.name = self.run_name
-        parser = self._parser(self.subcommand)
-        config = self._config()
-        again = config.clone()
-        again.results.folder = None  # so that the file repeats the run, and does not continue it
-        writer.config = parser.dump(again)
-        if self.subcommand == "fit":  # so that load_from_checkpoint needs nothing else
-            self.model.save_hyperparameters(
-                {
-                    "_class_path": config.model.class_path,
-                    "_instantiator": "lightning.pytorch.cli.instantiate_module",
-                    **config.model.init_args.as_dict(),
-                },
-                logger=False,
-            )
-
-    def _config(self) -> Any:
-        return self.config.get(str(self.subcommand), self.config)
-
-
-def shipped_configs() -> list[str]:
-    """Names of the configurations that the package carries."""
-    return sorted(str(f.relative_to(CONFIGS).with_suffix("")) for f in CONFIGS.rglob("*.yaml"))
-
-
-def find_config(name: str) -> str:
-    """The file of a configuration.
-
-    Args:
-        name: A file, or the name of a shipped configuration.
-
-    Returns:
-        Path of the file.
-
-    Raises:
-        InputError: If there is neither.
-    """
-    if Path(name).is_file():
-        return name
-    if name in shipped_configs():
-        return str(CONFIGS / f"{name}.yaml")
-    raise InputError(
-        f"Expected --config to be a file or one of {', '.join(shipped_configs())}, but got "
-        f"{name!r}."
-    )
-
-
-def resolve_configs(args: Sequence[str]) -> tuple[list[str], str]:
-    """Arguments with shipped configurations as paths, and a name for the run.
-
-    Args:
-        args: Command-line arguments.
-
-    Returns:
-        The arguments, and the name of the last configuration.
-    """
-    resolved, name = list(args), "run"
-    for i, arg in enumerate(args):
-        flag, given, value = arg.partition("=")
-        if flag not in ("--config", "-c"):
-            continue
-        if given:
-            resolved[i] = f"{flag}={find_config(value)}"
-            name = Path(value).stem
-        elif i + 1 < len(args):
-            resolved[i + 1] = find_config(args[i + 1])
-            name = Path(args[i + 1]).stem
-    return resolved, name
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -146,35 +65,42 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: Arguments. Defaults to None: those of the process.
     """
-    _quieten()
     given = sys.argv[1:] if args is None else list(args)
     try:
-        if given and given[0] in COMMANDS:
-            COMMANDS[given[0]](given[1:])
-            return
-        resolved, name = resolve_configs(given)
-        if args is None:  # so that the processes which Lightning starts get the same
-            sys.argv[1:] = resolved
-        DiffclfCLI(name, None if args is None else resolved)
+        _run(given, own_process=args is None)
     except Exception as error:
-        said = _input_error(error)
+        said = input_error_behind(error)
         if said is None:
             raise
         sys.stderr.write(f"diffclf: error: {said}\n")
         sys.exit(2)
 
 
-def _input_error(error: BaseException | None) -> InputError | None:
-    """The input error behind an error: jsonargparse wraps what constructors raise."""
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__
-    return error
+def _run(given: list[str], *, own_process: bool) -> None:
+    name = given[0] if given else "--help"
+    if name in ("--help", "-h"):
+        sys.stdout.write(_help())
+    elif name == "--version":
+        sys.stdout.write(f"diffclf-lightning {version('diffclf-lightning')}\n")
+    elif name in LIGHTNING:
+        resolved, run_name = resolve_configs(given)
+        if own_process:  # so that the processes which Lightning starts get the same
+            sys.argv[1:] = resolved
+        import_module("diffclf_lightning.lightning_cli").main(resolved, run_name)
+    elif name in COMMANDS:
+        import_module(f"diffclf_lightning.{COMMANDS[name].module}").main(given[1:])
+    else:
+        close = get_close_matches(name, COMMANDS, n=1) or ["test"]
+        raise InputError(
+            f"Expected a command ({', '.join(COMMANDS)}), but got {name!r}. The nearest is "
+            f"`diffclf {close[0]}`."
+        )
 
 
-def _quieten() -> None:
-    """Keep out of the output what is neither ours nor of use: advertisements, deprecations."""
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: "Tip:" not in record.getMessage()
-    )
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+def _help() -> str:
+    called = {name: f"{name} {command.usage}" for name, command in COMMANDS.items()}
+    width = max(map(len, called.values()))
+    rows = [f"  {called[n]:<{width}}  {command.does}" for n, command in COMMANDS.items()]
+    text = HELP.format(commands="\n".join(rows), configs=", ".join(shipped_configs()))
+    *head, last = text.rstrip("\n").split("\n\n")
+    return "\n\n".join([*head, fill(last, 96, break_on_hyphens=False)]) + "\n"

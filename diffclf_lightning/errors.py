@@ -7,3 +7,10 @@ class InputError(ValueError):
     The message says what was expected, what came and what to do. The command line prints the
     message alone; from Python it is a :class:`ValueError` like any other.
     """
+
+
+def input_error_behind(error: BaseException | None) -> InputError | None:
+    """The input error behind an error, since jsonargparse wraps what constructors raise."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__
+    return error

@@ -7,17 +7,15 @@ reports that are functions of the rows, and continued runs.
 
 import hashlib
 import time
-from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from diffclf_lightning.answering import Answering
 from diffclf_lightning.answers import (
-    Answer,
     Batch,
     Predictions,
     as_batch,
@@ -25,19 +23,20 @@ from diffclf_lightning.answers import (
     readable,
     select,
 )
-from diffclf_lightning.candidates import Candidates
+from diffclf_lightning.checkpoints import WholeCheckpoints
+from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluated_set import EvaluatedSet
 from diffclf_lightning.evaluation import pixel_bytes
 from diffclf_lightning.metrics import Report
 from diffclf_lightning.results import StoredRows
 from diffclf_lightning.sampling import named_loaders, sample_indices
-from diffclf_lightning.tasks import Classification, Task
+from diffclf_lightning.tasks import Task
 
 VALIDATION = "val"
 """Name of the set of ``validate`` and of validation within ``fit``."""
 
 
-class ImageClassifier(LightningModule):
+class ImageClassifier(WholeCheckpoints, Answering):
     """Base of the classifiers.
 
     Args:
@@ -47,63 +46,49 @@ class ImageClassifier(LightningModule):
         completed: Stored rows of an earlier run by set; these samples are not evaluated again.
         sets: The sets of the run, known when it starts.
         reports: Reports by set name, known when it ends.
-        on_evaluations: Called with the number of evaluations of every forward pass.
-        keep_errors: Whether results carry the error of every trial.
+        fitted: What validation fitted, by the names of logged values.
     """
 
-    temperature: float = 1.0
-    """Factor on scores in probabilities."""
-
     def __init__(self, task: Task | None = None) -> None:
-        super().__init__()
-        self.task: Task = task or Classification()
+        super().__init__(task)
         self.completed: Mapping[str, StoredRows] = {}
         self.sets: list[EvaluatedSet] = []
         self.reports: dict[str, Report] = {}
-        self.on_evaluations: Callable[[int], None] | None = None
-        self.keep_errors = False
+        self.fitted: dict[str, float] = {}
 
-    @property
-    @abstractmethod
-    def all_candidates(self) -> Candidates:
-        """What there is to choose among, before a set restricts it; known after ``setup``."""
-
-    @abstractmethod
-    def prepare(self, candidates: Candidates) -> tuple[Any, int]:
-        """Prepare to choose among candidates.
-
-        Args:
-            candidates: The candidates.
-
-        Returns:
-            Whatever :meth:`answer` needs, and the number of evaluations an image, at most.
-        """
-
-    @abstractmethod
-    def answer(self, images: Tensor, prepared: Any, allowed: Tensor | None = None) -> Answer:
-        """Score the candidates of some images.
-
-        Args:
-            images: The images.
-            prepared: From :meth:`prepare`.
-            allowed: Candidates of each image, bool, shape ``(images, candidates)``. Defaults to
-                None: all.
-
-        Returns:
-            The answer for every image.
-        """
+    def setup(self, stage: str) -> None:
+        """Settle the candidates, and give the data module the model's transform."""
+        datamodule: Any = getattr(self.trainer, "datamodule", None)
+        if hasattr(datamodule, "set_default_transform"):
+            datamodule.set_default_transform(self.transform)
+        if self.task.brings_candidates:
+            return
+        known = getattr(datamodule, "classnames", None)
+        if self.classnames and known is not None and len(self.classnames) != len(known):
+            raise InputError(
+                f"Expected argument `classnames` to have {len(known)} names, one for each label of "
+                f"the data, but got {len(self.classnames)}."
+            )
+        self._candidates, self.label_names = self.choices(self.classnames or known)
 
     def warm_up(self, images: Tensor, prepared: Any) -> None:
         """Whatever has to happen once and is no part of the time of an image.
 
         Args:
             images: The images of a batch.
-            prepared: From :meth:`prepare`.
+            prepared: From :meth:`Answering.prepare`.
         """
 
-    @abstractmethod
     def describe(self) -> dict[str, Any]:
         """What decides the results, as plain values: a continued run must agree in all."""
+        names = self.label_names
+        return {
+            "classifier": type(self).__name__,
+            **self.task.describe(),
+            "classnames": None if names is None else list(names),
+            "temperature": self.temperature,
+            "calibrated": self.calibrated,
+        }
 
     def on_test_start(self) -> None:
         """Prepare the sets before the first image."""
@@ -121,14 +106,20 @@ class ImageClassifier(LightningModule):
         """Prepare the sets of some loaders.
 
         Args:
-            loaders: As :attr:`Trainer.test_dataloaders` gives them.
+            loaders: As ``Trainer.test_dataloaders`` gives them.
             name: Name of a set that has none.
         """
+        if self.awaits_checkpoint:
+            raise InputError(
+                "Expected a trained model, but got one that is not made yet. Give its checkpoint "
+                "(`--ckpt_path`; `ckpt_path` of the Trainer), or its exported pipeline as "
+                "`denoiser`."
+            )
         self.reports, self.sets, self.completed = {}, [], {}
         metric = getattr(getattr(self.trainer, "datamodule", None), "metric", "accuracy")
         task = self.task
         if not task.brings_candidates:
-            task = task.bind(self.all_candidates, self.temperature, metric)
+            task = task.bind(self.asked(metric))
         for set_name, loader in named_loaders(loaders, name).items():
             dataset = getattr(loader, "dataset", None)
             labels = getattr(dataset, "candidate_labels", None)
@@ -168,7 +159,7 @@ class ImageClassifier(LightningModule):
             InputError: If the batch is something else, or a label has no candidate.
         """
         sample = readable(as_batch(batch))
-        task = self.task.bind(self.all_candidates, self.temperature, "accuracy")
+        task = self.task.bind(self.asked())
         task.check(sample, "train", needs=("label",))
         return sample
 
@@ -243,7 +234,8 @@ class ImageClassifier(LightningModule):
 
     @property
     def _validating(self) -> bool:
-        return bool(self.trainer.validating or self.trainer.sanity_checking)
+        trainer = self._trainer  # the property fails without one
+        return trainer is not None and bool(trainer.validating or trainer.sanity_checking)
 
     def on_test_epoch_end(self) -> None:
         """Report the rows of all ranks and log them as ``{set}/{metric}``."""
@@ -255,20 +247,32 @@ class ImageClassifier(LightningModule):
         for current in self.sets:
             if current.name in self.reports and current.task.fitted:
                 values = current.task.fit(current.gathered(self.completed.get(current.name)))
-                self._log({f"{current.name}/{name}": value for name, value in values.items()})
+                self.fitted = {f"{current.name}/{name}": v for name, v in values.items()}
+                self._log(self.fitted)
 
     def report(self) -> None:
         """Make and log the reports of all sets, once a run: callbacks may ask for it first."""
         if self.reports:
             return
-        for current in self.sets:
+        self.reports = self.reports_of(self.sets)
+        for name, report in self.reports.items():
+            self._log({f"{name}/{k}": v for k, v in report.scalars().items()})
+
+    def reports_of(self, sets: Sequence[EvaluatedSet]) -> dict[str, Report]:
+        """Reports of the rows of all ranks, by set.
+
+        Args:
+            sets: The sets, evaluated.
+        """
+        reports: dict[str, Report] = {}
+        for current in sets:
             rows = current.gathered(self.completed.get(current.name))
             report = current.task.report(rows, current.skipped_of_all())
             if report is None:
                 rank_zero_warn(f"No image of set {current.name!r} was evaluated: it has no report.")
                 continue
-            self.reports[current.name] = report
-            self._log({f"{current.name}/{k}": v for k, v in report.scalars().items()})
+            reports[current.name] = report
+        return reports
 
     def _log(self, values: Mapping[str, float]) -> None:
         exact = torch.float32 if self.device.type == "mps" else torch.float64

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import pyarrow as pa
@@ -17,9 +16,10 @@ from diffclf_lightning.callbacks.table import report_table
 from diffclf_lightning.candidates import Candidates
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import Score, Timesteps
+from diffclf_lightning.files import write_whole
 from diffclf_lightning.metrics import Report
-from diffclf_lightning.results import RunFolder, error_table, rows_of, write_whole
-from diffclf_lightning.tasks import Classification
+from diffclf_lightning.results import RunFolder, error_table, rows_of, timesteps_of
+from diffclf_lightning.tasks import Asked, Classification
 
 DESCRIPTION = """\
 Answer again by another score, from the stored errors of a run (--results.errors true), without a
@@ -78,8 +78,10 @@ def rescored(run: RunFolder, score: Score, temperature: float | None = None) -> 
     if temperature is not None and not 0 < temperature < float("inf"):
         raise InputError(f"Expected --temperature above 0 and finite, but got {temperature}.")
     description, timesteps = run.description(), None
+    calibrated = temperature is not None
     if temperature is None:
         own = score.name == next(iter(description.get("scores", [])), None)
+        calibrated = own and bool(description.get("calibrated"))
         temperature = float(description["temperature"]) if own else 1.0
     parts: dict[str, list[pa.Table]] = {}
     tasks: dict[str, tuple[Classification, Tensor]] = {}
@@ -87,11 +89,11 @@ def rescored(run: RunFolder, score: Score, temperature: float | None = None) -> 
         if not set(STORED) <= set(rows.schema.names) or rows["label"].null_count:
             break
         if timesteps is None:
-            timesteps = _timesteps(description)
+            timesteps = timesteps_of(description)
             score.check(timesteps)
         for name in rows["set"].unique().to_pylist():
             if name not in tasks:
-                tasks[name] = _task(description, name, temperature, run)
+                tasks[name] = _task(description, name, temperature, calibrated, run)
             chosen = rows.filter(pc.field("set") == name)
             parts.setdefault(name, []).append(_measured(chosen, *tasks[name], score, timesteps))
     else:
@@ -109,7 +111,7 @@ def rescored(run: RunFolder, score: Score, temperature: float | None = None) -> 
 
 
 def _task(
-    description: Mapping[str, Any], name: str, temperature: float, run: RunFolder
+    description: Mapping[str, Any], name: str, temperature: float, calibrated: bool, run: RunFolder
 ) -> tuple[Classification, Tensor]:
     """The task of a set, and the label of each of its candidates."""
     candidates = Candidates(
@@ -118,7 +120,8 @@ def _task(
     metric = "accuracy"
     if run.summary_file.is_file():
         metric = run.summary()["sets"].get(name, {}).get("metric", metric)
-    task = Classification().bind(candidates, temperature, metric)
+    asked = Asked(candidates, description.get("classnames"), temperature, calibrated, metric)
+    task = Classification(description.get("class_priors")).bind(asked)
     restricted = description["candidate_labels"].get(name)
     own = candidates if restricted is None else candidates.restrict(restricted)
     return task.restrict(restricted), torch.tensor(own.labels)
@@ -142,14 +145,6 @@ def _measured(
     for name in ("evaluations", "seconds"):
         measured = measured.append_column(name, rows[name])
     return measured
-
-
-def _timesteps(description: Mapping[str, Any]) -> Timesteps:
-    trials = description["trials"]
-    alpha, sigma = torch.tensor(trials["alpha"]), torch.tensor(trials["sigma"])
-    time = torch.tensor([float(Fraction(text)) for text in trials["time"]])
-    unknown = torch.full_like(time, torch.nan)
-    return Timesteps(time, alpha, sigma, unknown, unknown, unknown)
 
 
 def _file_name(name: str) -> str:

@@ -9,11 +9,16 @@ import torch.nn.functional as F  # noqa: N812
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
+from diffclf_lightning.calibration import Calibration
 from diffclf_lightning.candidates import Candidates, Condition
 from diffclf_lightning.classifier import DiffusionClassifier
-from diffclf_lightning.denoisers import Denoiser
+from diffclf_lightning.denoisers import Denoiser, NewDenoiser
+from diffclf_lightning.denoisers.skeleton import rebuilt
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.evaluation import Noised, Strategy
+from diffclf_lightning.evaluation import Noised, Strategy, Thinning
+from diffclf_lightning.image_classifier import VALIDATION
+from diffclf_lightning.images import image_shape
+from diffclf_lightning.metrics import ClassificationReport
 from diffclf_lightning.optimization import make_optimizers, no_loss
 from diffclf_lightning.prompts import Prompts
 
@@ -25,7 +30,10 @@ class DenoiserTraining(DiffusionClassifier):
     of it is one of a :class:`DiffusionClassifier`.
 
     Args:
-        denoiser: The diffusion model.
+        denoiser: The diffusion model, or a :class:`NewDenoiser` that ``fit`` makes for the images
+            and classes of the data; afterwards a checkpoint brings it as it was made.
+        strategy: How many trials each candidate gets in ``test`` and ``predict``. Defaults to
+            None: :class:`Thinning`.
         candidates: Conditions of each label, or prompts that make them from the class names; where
             several stand for one label, one is drawn at each step. Defaults to None: ``template``,
             or the classes of a class-conditional model.
@@ -43,7 +51,8 @@ class DenoiserTraining(DiffusionClassifier):
 
     def __init__(
         self,
-        denoiser: Denoiser,
+        denoiser: Denoiser | NewDenoiser,
+        strategy: Strategy | None = None,
         candidates: Candidates | Prompts | None = None,
         template: str | list[str] | None = None,
         classnames: list[str] | None = None,
@@ -53,7 +62,8 @@ class DenoiserTraining(DiffusionClassifier):
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(
-            denoiser,
+            denoiser,  # type: ignore[arg-type]
+            strategy=strategy or Thinning(),
             candidates=candidates,
             template=template,
             classnames=classnames,
@@ -65,6 +75,80 @@ class DenoiserTraining(DiffusionClassifier):
             )
         self.label_dropout = label_dropout
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
+        self._new = denoiser if isinstance(denoiser, NewDenoiser) else None
+
+    @property
+    def awaits_checkpoint(self) -> bool:
+        return isinstance(self.denoiser, NewDenoiser)
+
+    def check_ready(self) -> None:
+        if self.awaits_checkpoint:
+            raise InputError(
+                f"Expected a trained network, but {type(self.denoiser).__name__} is made when "
+                "Trainer.fit knows the data. Train it, or load a checkpoint (load_from_checkpoint)."
+            )
+
+    def configure_model(self) -> None:
+        """Make a new denoiser for the data of ``fit``; elsewhere a checkpoint brings it."""
+        if self._new is None or not self.awaits_checkpoint or not self.fitting:
+            return
+        datamodule: Any = getattr(self.trainer, "datamodule", None)
+        names = self.classnames or getattr(datamodule, "classnames", None)
+        if names is None:
+            raise InputError(
+                "Expected argument `classnames` for a new denoiser, since the data has none. "
+                "Give one name a class, in the order of labels."
+            )
+        shape = image_shape(datamodule) if self._new.needs_data else None
+        self.denoiser = self._new.make(shape, list(names))
+
+    def setup(self, stage: str) -> None:
+        """Make what is to be made, and settle the candidates."""
+        self.configure_model()
+        if self.awaits_checkpoint:
+            return
+        if stage == "fit":
+            self.denoiser.calibration = None  # of other weights
+        self.settle_temperature()
+        super().setup(stage)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take a new denoiser in the form that the checkpoint has it."""
+        if self._new is not None:
+            self._take_form(checkpoint)
+        super().on_load_checkpoint(checkpoint)
+
+    def _take_form(self, checkpoint: dict[str, Any]) -> None:
+        form = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {}).get("denoiser")
+        if form is None:
+            raise InputError(
+                "Expected argument `denoiser` to be a made one, since the checkpoint does not hold "
+                "its form, but got a new one."
+            )
+        self.denoiser = rebuilt(**form["init_args"])
+        if self._trainer is not None:
+            stage = str(self.trainer.state.fn)
+            self.denoiser.train(stage == "fit")
+            self.setup(stage)
+
+    def on_validation_epoch_end(self) -> None:
+        """Report, and calibrate the weights as they are, so that checkpoint and export are too."""
+        super().on_validation_epoch_end()
+        if self.fitting and not self.trainer.sanity_checking:
+            self.denoiser.calibration = self._calibration()
+            self.settle_temperature()
+
+    def _calibration(self) -> Calibration | None:
+        """What validation fitted; None where it erred on no image, so that nothing bounds it."""
+        report, temperature = (
+            self.reports.get(VALIDATION),
+            self.fitted.get(f"{VALIDATION}/temperature"),
+        )
+        if temperature is None or not isinstance(report, ClassificationReport):
+            return None
+        if report.correct == report.total:
+            return None
+        return Calibration(temperature, self.scores[0].name, report.total)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Denoising loss of a batch; times are stratified over it, a share of labels is dropped."""
@@ -82,7 +166,7 @@ class DenoiserTraining(DiffusionClassifier):
             conditioning = conditioning.replaced(drop.to(x_0.device), nothing)
         output = self.denoiser(noised.x_t, noised.at.timestep, conditioning)
         loss = F.mse_loss(output.float(), self.denoiser.schedule.target.of(noised))
-        self.log("train/loss", loss, prog_bar=True)
+        self.log("train/loss", loss, prog_bar=True, batch_size=size)
         return loss
 
     def _conditions(self, labels: Sequence[int]) -> list[Condition]:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from diffclf_lightning import Candidates, Classification, InputError
+from diffclf_lightning.tasks import Asked
 
 
 def test_restriction_keeps_all_candidates_of_a_label():
@@ -36,7 +37,7 @@ def test_a_label_in_two_groups_is_refused():
 
 
 def test_a_label_in_a_hole_of_the_candidates_is_refused():
-    task = Classification().bind(Candidates([3, 4], [0, 2]), 1.0, "accuracy")
+    task = Classification().bind(Asked(Candidates([3, 4], [0, 2])))
     task.check_labels([0, 2, 2], "mine")
     with pytest.raises(InputError, match=r"'mine'.* got 1"):
         task.check_labels([0, 1], "mine")

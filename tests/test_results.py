@@ -30,6 +30,7 @@ from diffclf_lightning.denoisers import GaussianDenoiser
 from diffclf_lightning.results import RunFolder
 from diffclf_lightning.results import folder as results_folder
 from diffclf_lightning.score import rescored
+from diffclf_lightning.tasks import Asked
 
 
 @pytest.fixture
@@ -244,7 +245,7 @@ def test_reading_back_many_rows_of_many_labels_takes_little(tmp_path):
         torch.arange(labels), {"l2": torch.rand(images, labels)}, torch.rand(images, labels),
         torch.ones(images, labels), torch.full((images,), labels),
     )  # fmt: skip
-    task = Classification().bind(Candidates.from_class_ids(labels), 1.0, "accuracy")
+    task = Classification().bind(Asked(Candidates.from_class_ids(labels)))
     columns = task.columns(answer, {"label": torch.arange(images) % labels})
     columns["evaluations"] = answer.evaluations
     keys = [f"{i:05d}" for i in range(images)]

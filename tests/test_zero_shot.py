@@ -11,7 +11,8 @@ import yaml
 from torchvision import datasets
 
 from diffclf_lightning import Staged
-from diffclf_lightning.cli import CONFIGS, main
+from diffclf_lightning.cli import main
+from diffclf_lightning.configurations import CONFIGS
 
 # Name: candidates, keep, trials, loss, evaluations an image, metric (Table 6 and Appendix).
 TABLE_6 = {

@@ -12,12 +12,16 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from diffclf_lightning.answers import Answer
-from diffclf_lightning.candidates import Candidates
+from diffclf_lightning.candidates import Candidates, model_classes
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.image_classifier import ImageClassifier
-from diffclf_lightning.images import MODES, unit_range
+from diffclf_lightning.images import MODES, as_shown, unit_range
 from diffclf_lightning.optimization import make_optimizers, no_loss
+from diffclf_lightning.tasks import Task
 from diffclf_lightning.weights import checksum
+
+CLASSES = "network_classes"
+"""Entry of a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Preprocessing:
 
     def __call__(self, image: Image) -> Tensor:
         """Pixels of one image, uint8, shape ``(channels, height, width)``."""
-        return self.resize(image.convert(MODES[self.shape[0]]))
+        return self.resize(as_shown(image).convert(MODES[self.shape[0]]))
 
 
 class DiscriminativeClassifier(ImageClassifier):
@@ -65,6 +69,11 @@ class DiscriminativeClassifier(ImageClassifier):
             rate 1e-3, and no scheduler.
         lr_scheduler: Makes the learning-rate scheduler from the optimizer; stepped every step.
         label_smoothing: Share of the target that is spread over all classes in training.
+        network_classes: Names of the network's classes in the order of its logits. Defaults to
+            None: those of the data that it is trained on.
+        classes_by_position: Whether label ``i`` of the data is class ``i`` of the network whatever
+            their names. Defaults to False: classes are matched by name.
+        task: What sets ask. Defaults to None: one label an image.
 
     Raises:
         InputError: If ``label_smoothing`` is out of range.
@@ -78,8 +87,11 @@ class DiscriminativeClassifier(ImageClassifier):
         optimizer: OptimizerCallable | None = None,
         lr_scheduler: LRSchedulerCallable | None = None,
         label_smoothing: float = 0.0,
+        network_classes: Sequence[str] | None = None,
+        classes_by_position: bool = False,
+        task: Task | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(task)
         if not 0 <= label_smoothing < 1:
             raise InputError(
                 f"Expected argument `label_smoothing` in [0, 1), but got {label_smoothing}."
@@ -87,11 +99,16 @@ class DiscriminativeClassifier(ImageClassifier):
         self.network, self.preprocessing, self.name = network, preprocessing, name
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.label_smoothing = label_smoothing
+        self.network_classes, self.classes_by_position = network_classes, classes_by_position
 
     @property
     def transform(self) -> Callable[[Image], Tensor]:
         """From a PIL image to the pixels that the network takes, uint8."""
         return self.preprocessing
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.preprocessing.shape
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, shape ``(images, classes)``.
@@ -111,18 +128,29 @@ class DiscriminativeClassifier(ImageClassifier):
         return logits
 
     def setup(self, stage: str) -> None:
-        """Count the classes, and give the data module the network's transform."""
-        datamodule: Any = getattr(self.trainer, "datamodule", None)
-        if hasattr(datamodule, "set_default_transform"):
-            datamodule.set_default_transform(self.transform)
+        names = getattr(getattr(self.trainer, "datamodule", None), "classnames", None)
+        if stage == "fit" and self.network_classes is None and names is not None:
+            self.network_classes = list(names)
+        super().setup(stage)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say which class each logit is."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[CLASSES] = self.network_classes
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Learn which class each logit is, and choose among these."""
+        super().on_load_checkpoint(checkpoint)
+        self.network_classes = checkpoint.get(CLASSES) or self.network_classes
+        if self._trainer is not None:
+            self.setup(str(self.trainer.state.fn))
+
+    def candidates_of(self, names: Sequence[str] | None) -> Candidates:
         self.num_labels = self._count_classes()
-        names = getattr(datamodule, "classnames", None)
-        if names is not None and len(names) != self.num_labels:
-            raise InputError(
-                f"Expected a network of {len(names)} classes, one for each label of the data, but "
-                f"{self.name} gives {self.num_labels}. Take a network that was trained on these "
-                "classes, or a data module with its labels (ImageNetShifts for ObjectNet)."
-            )
+        return model_classes(names, self.num_labels, self.network_classes, self.classes_by_position)
+
+    def names_of(self, candidates: Candidates) -> Sequence[str] | None:
+        return self.network_classes
 
     def _count_classes(self) -> int:
         """Number of logits, found by one pass over a black image."""
@@ -143,23 +171,17 @@ class DiscriminativeClassifier(ImageClassifier):
 
     def describe(self) -> dict[str, Any]:
         return {
-            "classifier": type(self).__name__,
             "model": self.name,
             "weights": checksum(self.network),
-            "task": type(self.task).__name__,
-            "candidates": list(range(self.num_labels)),
-            "labels": list(range(self.num_labels)),
+            "candidates": list(self.all_candidates.conditions),
+            "labels": list(self.all_candidates.labels),
             "scores": ["logit"],
-            "temperature": self.temperature,
             "sample_shape": list(self.preprocessing.shape),
             "mean": list(self.preprocessing.mean),
             "std": list(self.preprocessing.std),
             "resize": re.sub(r" at 0x\w+|\s+", " ", str(self.preprocessing.resize)),
+            **super().describe(),
         }
-
-    @property
-    def all_candidates(self) -> Candidates:
-        return Candidates.from_class_ids(self.num_labels)
 
     def prepare(self, candidates: Candidates) -> tuple[Candidates, int]:
         return candidates, 1
@@ -191,7 +213,8 @@ class DiscriminativeClassifier(ImageClassifier):
         sample = self.training_batch(batch)
         if not len(sample["image"]):
             return no_loss(self)
-        logits, labels = self(sample["image"]), sample["label"].long()
+        logits = self(sample["image"])[:, list(self.all_candidates.conditions)]
+        labels = sample["label"].long()
         loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         self.log("train/loss", loss, prog_bar=True)
         return loss

@@ -10,7 +10,12 @@ from timm.data import create_transform, resolve_model_data_config
 from torch import nn
 
 from diffclf_lightning.baselines.discriminative import DiscriminativeClassifier, Preprocessing
+from diffclf_lightning.classnames import imagenet_classes
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.images import image_shape
+
+STRIDE, LARGEST = 32, 224
+"""Pixels a step of a convolutional network's last stage; the largest side taken from data."""
 
 
 class TimmClassifier(DiscriminativeClassifier):
@@ -20,15 +25,18 @@ class TimmClassifier(DiscriminativeClassifier):
         model: Name in timm, with the tag of its weights: ``resnet50.tv_in1k``.
         pretrained: Whether to load the published weights; without, ``fit`` trains from scratch.
         checkpoint_path: File of weights to load in their place.
-        num_classes: Number of classes. Defaults to None: that of the weights.
-        in_chans: Channels of the images. Defaults to None: that of the weights.
-        input_size: Side of the images. Defaults to None: that of the weights.
+        num_classes: Number of classes. Defaults to None: that of the weights, or without
+            weights that of the data.
+        in_chans: Channels of the images. Defaults to None: the same.
+        input_size: Side of the images. Defaults to None: the same; that of data up to 224, rounded
+            up to a multiple of 32, unless the network takes one size alone.
         mean: Mean of each channel in [0, 1]. Defaults to None: that of the weights (for other
             channels than theirs, the mean of it).
         std: Standard deviation of each channel.
         model_args: Further arguments of :func:`timm.create_model`.
-        **kwargs: ``optimizer``, ``lr_scheduler`` and ``label_smoothing`` of
-            :class:`DiscriminativeClassifier`.
+        **kwargs: further arguments of :class:`DiscriminativeClassifier`: ``optimizer``,
+            ``lr_scheduler``, ``label_smoothing``, ``network_classes``, ``classes_by_position``,
+            ``task``.
 
     Raises:
         InputError: If timm has no such model, or its weights cannot be had.
@@ -47,20 +55,107 @@ class TimmClassifier(DiscriminativeClassifier):
         model_args: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        given = {"num_classes": num_classes, "in_chans": in_chans, **(model_args or {})}
-        arguments = {name: value for name, value in given.items() if value is not None}
-        network = _create(model, pretrained, checkpoint_path, arguments)
-        config = resolve_model_data_config(network)
-        channels, *sides = config["input_size"]
-        sides = sides if input_size is None else [input_size, input_size]
-        config["input_size"] = (in_chans or channels, *sides)
-        for name, values in (("mean", mean), ("std", std)):
-            config[name] = _of_channels(name, values, config[name], config["input_size"][0])
-        transform = create_transform(**config, normalize=False)
-        preprocessing = Preprocessing(
-            transform, config["input_size"], config["mean"], config["std"]
+        sizes: dict[str, Any] = {
+            "num_classes": num_classes,
+            "in_chans": in_chans,
+            "input_size": input_size,
+        }
+        fixed: dict[str, Any] = {"mean": mean, "std": std, "model_args": model_args}
+        network, preprocessing = _make(model, pretrained, checkpoint_path, **fixed, **sizes)
+        classes = kwargs.pop("network_classes", None) or _classes(network, pretrained)
+        super().__init__(network, preprocessing, model, network_classes=classes, **kwargs)
+        self._fixed, self._sizes = fixed, sizes
+        scratch = not pretrained and checkpoint_path is None
+        self._open = [name for name, size in sizes.items() if size is None] if scratch else []
+        self._waits = False
+
+    @property
+    def awaits_checkpoint(self) -> bool:
+        return self._waits
+
+    def configure_model(self) -> None:
+        """Make a network from scratch for the data of ``fit``, where its sizes are not given."""
+        names = self._names_of_data if self._open and self.fitting else None
+        if names is not None:
+            self._take(self._sizes_of(getattr(self.trainer, "datamodule", None), len(names)))
+
+    def setup(self, stage: str) -> None:
+        """Make what is to be made, and settle the candidates."""
+        self.configure_model()
+        names = self._names_of_data
+        if "num_classes" in self._open and names is not None:
+            self._waits = len(names) != self._count_classes()
+        if not self._waits:
+            super().setup(stage)
+
+    @property
+    def _names_of_data(self) -> Sequence[str] | None:
+        return getattr(getattr(self.trainer, "datamodule", None), "classnames", None)
+
+    def _sizes_of(self, datamodule: Any, num_classes: int) -> dict[str, Any]:
+        sizes = {**self._sizes, "num_classes": self._sizes["num_classes"] or num_classes}
+        if self._sizes["in_chans"] and self._sizes["input_size"]:
+            return sizes
+        channels, side = image_shape(datamodule)
+        sizes["in_chans"] = sizes["in_chans"] or channels
+        network: Any = self.network
+        if not network.default_cfg.get("fixed_input_size"):
+            sizes["input_size"] = sizes["input_size"] or min(LARGEST, -(-side // STRIDE) * STRIDE)
+        return sizes
+
+    def _take(self, sizes: Mapping[str, Any]) -> None:
+        """Make the network again, of other sizes."""
+        self._sizes = dict(sizes)
+        self.network, self.preprocessing = _make(
+            self.name, False, None, **self._fixed, **self._sizes
         )
-        super().__init__(network, preprocessing, model, **kwargs)
+        self._open, self._waits = [], False
+
+    def settled_arguments(self) -> dict[str, Any]:
+        return {"pretrained": False, "checkpoint_path": None, **self._sizes}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the sizes that the checkpoint has."""
+        arguments = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
+        if self._open and "num_classes" in arguments:
+            self._take({name: arguments[name] for name in self._sizes})
+        super().on_load_checkpoint(checkpoint)
+
+
+def _make(
+    model: str,
+    pretrained: bool,
+    checkpoint_path: str | None,
+    *,
+    num_classes: int | None,
+    in_chans: int | None,
+    input_size: int | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    model_args: Mapping[str, Any] | None,
+) -> tuple[nn.Module, Preprocessing]:
+    """The network and its preprocessing, by the arguments of :class:`TimmClassifier`."""
+    given = {"num_classes": num_classes, "in_chans": in_chans, **(model_args or {})}
+    arguments = {name: value for name, value in given.items() if value is not None}
+    network = _create(model, pretrained, checkpoint_path, arguments)
+    config = resolve_model_data_config(network)
+    channels, *sides = config["input_size"]
+    sides = sides if input_size is None else [input_size, input_size]
+    config["input_size"] = (in_chans or channels, *sides)
+    for name, values in (("mean", mean), ("std", std)):
+        config[name] = _of_channels(name, values, config[name], config["input_size"][0])
+    transform = create_transform(**config, normalize=False)
+    return network, Preprocessing(transform, config["input_size"], config["mean"], config["std"])
+
+
+def _classes(network: Any, pretrained: bool) -> Sequence[str] | None:
+    """Names of the classes of published weights."""
+    if not pretrained:
+        return None
+    if names := network.pretrained_cfg.get("label_names"):
+        return list(names)
+    imagenet = [name for _, name in imagenet_classes()]
+    return imagenet if network.num_classes == len(imagenet) else None
 
 
 def _of_channels(

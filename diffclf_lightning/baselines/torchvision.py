@@ -18,23 +18,35 @@ class TorchvisionClassifier(DiscriminativeClassifier):
     Args:
         weights: Name of the weights: ``ViT_B_16_Weights.IMAGENET1K_V1``.
         checkpoint_path: File with the same weights, where they cannot be fetched.
-        **kwargs: ``optimizer``, ``lr_scheduler`` and ``label_smoothing`` of
-            :class:`DiscriminativeClassifier`.
+        pretrained: Whether to load weights; without, the network is new.
+        **kwargs: ``optimizer``, ``lr_scheduler``, ``label_smoothing``, ``classes_by_position`` and
+            ``task`` of :class:`DiscriminativeClassifier`.
 
     Raises:
         InputError: If torchvision has no such weights, or they cannot be had.
     """
 
-    def __init__(self, weights: str, checkpoint_path: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        weights: str,
+        checkpoint_path: str | None = None,
+        pretrained: bool = True,
+        **kwargs: Any,
+    ) -> None:
         entry = _entry(weights)
-        network = _create(entry, weights, checkpoint_path)
+        network = _create(entry, weights, checkpoint_path, pretrained)
         preset = entry.transforms()
         (side,) = preset.crop_size
         resize = Resize(preset.resize_size, preset.interpolation, antialias=preset.antialias)
         # The preset as it is would normalise too.
         transform = Compose([resize, CenterCrop(side), PILToTensor()])
         preprocessing = Preprocessing(transform, (3, side, side), preset.mean, preset.std)
-        super().__init__(network, preprocessing, weights, **kwargs)
+        super().__init__(
+            network, preprocessing, weights, network_classes=entry.meta["categories"], **kwargs
+        )
+
+    def settled_arguments(self) -> dict[str, Any]:
+        return {"checkpoint_path": None, "pretrained": False}
 
 
 def _entry(weights: str) -> Any:
@@ -49,15 +61,16 @@ def _entry(weights: str) -> Any:
     return entry
 
 
-def _create(entry: Any, weights: str, checkpoint_path: str | None) -> nn.Module:
+def _create(entry: Any, weights: str, checkpoint_path: str | None, pretrained: bool) -> nn.Module:
     name = type(entry).__name__.removesuffix("_Weights").lower()
     try:
-        network: Any = models.get_model(name, weights=None if checkpoint_path else entry)
-        if checkpoint_path:
+        fetched = pretrained and not checkpoint_path
+        network: Any = models.get_model(name, weights=entry if fetched else None)
+        if checkpoint_path and pretrained:
             state = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
             network.load_state_dict(state)
-            if hasattr(network, "transform_input"):  # as torchvision sets it with its weights
-                network.transform_input = True
+        if not fetched and hasattr(network, "transform_input"):
+            network.transform_input = True  # as torchvision sets it with its weights
     except (OSError, RuntimeError, ValueError, UnpicklingError) as error:
         raise InputError(
             f"Expected {weights} at {checkpoint_path or entry.url}, but got "

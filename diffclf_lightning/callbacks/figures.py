@@ -1,19 +1,24 @@
 """Figures of a run."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from diffclf_lightning.answers import Predictions, as_batch
 from diffclf_lightning.callbacks.results import results_folder
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.extras import needed
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Columns = Predictions | Mapping[str, Any]
+STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
 MANY = 12
 """With more labels than this, only those of lowest score are drawn."""
 
@@ -31,6 +36,11 @@ class ErrorFigure(Callback):
             raise InputError(f"Expected argument `images` to be at least 1, but got {images}.")
         self.images, self.folder = images, folder
         self._shown: dict[str, list[tuple[Tensor, Predictions, int]]] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse a test whose figures could not be drawn at its end."""
+        if stage == "test":
+            needed("matplotlib", "figures")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._shown = {}
@@ -50,23 +60,24 @@ class ErrorFigure(Callback):
         if folder is None or not trainer.is_global_zero:
             return
         Path(folder).mkdir(parents=True, exist_ok=True)
-        names = getattr(getattr(trainer, "datamodule", None), "classnames", None)
+        names = getattr(pl_module, "label_names", None)
         for set_name, shown in self._shown.items():
             figure = draw_errors(shown, names)
             figure.savefig(Path(folder) / f"errors-{set_name}.png", dpi=150)
 
 
 def draw_errors(
-    shown: list[tuple[Tensor, Predictions, int]], classnames: Any | None = None
-) -> Figure:
+    shown: Sequence[tuple[Tensor, Columns, int]], classnames: Any | None = None
+) -> "Figure":
     """Images above the errors of their classes.
 
     Args:
-        shown: Image, results of its batch, and its place in them.
+        shown: Image, results of its batch by column, and its place in them.
         classnames: Names of the labels. Defaults to None: their numbers.
     """
-    with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(1.7 * len(shown) + 0.6, 3.6), layout="constrained")
+    with needed("matplotlib", "figures").rc_context(STYLE):
+        kind = needed("matplotlib.figure", "figures").Figure
+        figure: Figure = kind(figsize=(1.7 * len(shown) + 0.6, 3.6), layout="constrained")
         axes = figure.subplots(2, len(shown), squeeze=False, height_ratios=[1, 2])
         for column, (image, predictions, place) in enumerate(shown):
             axes[0, column].imshow(_displayed(image), cmap="gray")
@@ -77,7 +88,7 @@ def draw_errors(
     return figure
 
 
-def _draw_scores(axis: Axes, predictions: Predictions, place: int, classnames: Any | None) -> None:
+def _draw_scores(axis: "Axes", predictions: Columns, place: int, classnames: Any | None) -> None:
     scores = predictions["scores"][place]
     finite = int(scores.isfinite().sum())
     labels = scores.argsort()[: min(MANY, finite)]

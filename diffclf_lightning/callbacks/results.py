@@ -1,47 +1,86 @@
-"""ResultsWriter: results reach the disk as they come, and an interrupted run goes on."""
+"""ResultsWriter: the folder of a run. Results reach the disk as they come, and a run goes on."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
+from diffclf_lightning import __version__
 from diffclf_lightning.answers import Predictions
+from diffclf_lightning.callbacks.thumbnails import COLUMN, Thumbnails
+from diffclf_lightning.errors import InputError
+from diffclf_lightning.files import write_whole
 from diffclf_lightning.image_classifier import ImageClassifier
-from diffclf_lightning.results import RunFolder, write_whole
+from diffclf_lightning.results import RunFolder, machine
+
+CHECKPOINTS, CONFIG = "checkpoints", "config.yaml"
 
 
 class ResultsWriter(Callback):
     """Stores the results of ``test``, ``predict`` and ``validate`` in a folder.
+
+    The folder of ``fit`` has the configuration, and what callbacks put there that are given no
+    other: ``checkpoints`` (``ModelCheckpoint``) and ``denoiser`` (:class:`ExportDenoiser`).
 
     Args:
         folder: Folder of results. An existing one is continued: images that it holds are not
             evaluated again. Defaults to None: a new one under ``runs``.
         errors: Whether the error of every candidate at every trial is stored too, by every loss,
             so that ``diffclf score`` can answer again by other scores.
+        thumbnails: Number of images of each set, on each process, that are stored as small
+            pictures for ``diffclf report``; 0 for none.
     """
 
-    def __init__(self, folder: str | Path | None = None, errors: bool = False) -> None:
+    def __init__(
+        self, folder: str | Path | None = None, errors: bool = False, thumbnails: int = 500
+    ) -> None:
         self.folder, self.errors = folder, errors
+        self.thumbnails, self._thumbnails = thumbnails, Thumbnails(thumbnails)
         self.name = "run"
         self.config: str | None = None
         self.run: RunFolder | None = None
         self._description: dict[str, Any] = {}
+        self._recorded = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Choose the folder, the same on all ranks."""
-        if stage not in ("test", "predict", "validate"):
-            return
+        """Choose the folder, the same on all ranks; ``ModelCheckpoint`` is set up after this."""
         fresh = Path("runs") / f"{self.name}-{datetime.now():%Y%m%d-%H%M%S}"
         self.run = RunFolder(trainer.strategy.broadcast(str(self.folder or fresh)))
+        for callback in trainer.checkpoint_callbacks if stage == "fit" else ():
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(self.run.path / CHECKPOINTS)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the folder of a training run, which goes on if its checkpoint is given.
+
+        Raises:
+            InputError: If it holds a run already.
+        """
+        run = self._opened()
+        if not trainer.ckpt_path and (
+            run.run_file.exists() or any((run.path / CHECKPOINTS).glob("*.ckpt"))
+        ):
+            raise InputError(
+                f"Expected a new folder for `fit`, but {str(run.path)!r} holds a run. Choose "
+                "another `results.folder`, or give the checkpoint to go on from (`--ckpt_path`)."
+            )
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            run.path.mkdir(parents=True, exist_ok=True)
+            self._write_config()
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the folder and take up what it holds; validation within ``fit`` is not stored."""
         if trainer.state.fn == TrainerFn.FITTING:
             return
         run, classifier = self._opened(), tested_classifier(self, pl_module)
+        self._thumbnails = Thumbnails(self.thumbnails)
+        self._recorded = False
         self._description = {
             "command": str(trainer.state.fn.value) if trainer.state.fn else "",
             **classifier.describe(),
@@ -53,8 +92,7 @@ class ResultsWriter(Callback):
         trainer.strategy.barrier()
         if trainer.is_global_zero:
             run.begin(self._description, candidates)
-            if self.config is not None:
-                write_whole(run.path / "config.yaml", self.config)
+            self._write_config()
         trainer.strategy.barrier()
         classifier.completed = run.completed(classifier.stored_columns)
         classifier.keep_errors = self.errors
@@ -74,8 +112,14 @@ class ResultsWriter(Callback):
     ) -> None:
         """Write the rows of a batch."""
         if trainer.state.fn != TrainerFn.FITTING and isinstance(outputs, Predictions):
-            task = tested_classifier(self, pl_module).task
-            self._opened().add(trainer.global_rank, outputs, task.schema)
+            classifier = tested_classifier(self, pl_module)
+            pictures = self._thumbnails.column(batch, outputs, classifier.sets[dataloader_idx])
+            stored = replace(outputs, columns={**outputs.columns, COLUMN.name: pictures})
+            self._opened().add(trainer.global_rank, stored, classifier.task.schema.append(COLUMN))
+            if trainer.is_global_zero and not self._recorded:
+                machines = machine(pl_module.device, trainer.world_size, __version__)
+                self._opened().record(machines)
+                self._recorded = True
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the rows of all ranks and write the summary."""
@@ -96,6 +140,10 @@ class ResultsWriter(Callback):
     on_predict_epoch_start = on_validation_epoch_start = on_test_epoch_start
     on_predict_batch_end = on_validation_batch_end = on_test_batch_end
     on_predict_end = on_validation_end = on_test_end
+
+    def _write_config(self) -> None:
+        if self.config is not None:
+            write_whole(self._opened().path / CONFIG, self.config)
 
     def _opened(self) -> RunFolder:
         if self.run is None:

@@ -13,6 +13,7 @@ from diffclf_lightning.callbacks.results import results_folder, tested_classifie
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics import Accuracy, ClassificationReport
 from diffclf_lightning.robustness import Comparison, Model, Pair, Settings, compare_all, get_scale
+from diffclf_lightning.robustness.figure import no_figure
 from diffclf_lightning.robustness.report import show, write
 from diffclf_lightning.robustness.sources import DEFAULT_BASELINES, read_baselines
 
@@ -22,7 +23,7 @@ class EffectiveRobustness(Callback):
 
     Logs ``{set}/effective_robustness`` with ``_lower`` and ``_upper`` for each out-of-distribution
     set that the baselines have a line for, prints a table, and writes ``robustness.csv``,
-    ``robustness.json`` and a figure to the folder of results.
+    ``robustness.json`` and, with the extra ``figures``, a figure to the folder of results.
 
     Args:
         baselines: Shipped tables (``testbed``, ``timm``, ``digits``), CSV files of accuracies, or
@@ -50,6 +51,11 @@ class EffectiveRobustness(Callback):
         self.settings = Settings(get_scale(scale), min_r_squared)
         self.folder, self.name = folder, name
         self.comparisons: list[Comparison] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Say before the first image that there will be no figure."""
+        if stage == "test" and (why := no_figure()):
+            rank_zero_warn(f"There will be no figure. {why}")
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say before the first image what of the comparison cannot be made.

@@ -23,6 +23,8 @@ class ReportTable(Callback):
         console = Console()
         if isinstance(pl_module, ImageClassifier) and pl_module.reports:
             console.print(report_table(pl_module.reports))
+            for name, value in pl_module.fitted.items() if trainer.validating else ():
+                console.print(f"{name}: {value:.4g}", highlight=False)
         folder = results_folder(trainer)
         if folder is not None:
             console.print(f"Results: {folder}", soft_wrap=True, highlight=False, markup=False)

@@ -1,5 +1,6 @@
 """Data modules: named test sets, each with its labels, its class names and its metric."""
 
+from diffclf_lightning.datamodules.augmentation import Augmentation
 from diffclf_lightning.datamodules.base import ImageDataModule, ImageSet
 from diffclf_lightning.datamodules.class_folders import (
     ImageNetA,
@@ -16,15 +17,19 @@ from diffclf_lightning.datamodules.fetched import (
     Food101,
     OxfordPets,
 )
-from diffclf_lightning.datamodules.folder import ImageCSV, ImageFolder
+from diffclf_lightning.datamodules.files import ImageFiles
+from diffclf_lightning.datamodules.folder import ImageFolder
+from diffclf_lightning.datamodules.folders import ImageFolders
 from diffclf_lightning.datamodules.imagenet import ImageNet
 from diffclf_lightning.datamodules.imagenet_shifts import ImageNetShifts
 from diffclf_lightning.datamodules.objectnet import ObjectNet
-from diffclf_lightning.datamodules.sets import FileImages, IndexedImages
+from diffclf_lightning.datamodules.sets import FileImages, IndexedImages, PublishedImages
+from diffclf_lightning.datamodules.table import ImageCSV
 
 __all__ = [
     "CIFAR10",
     "STL10",
+    "Augmentation",
     "Digits",
     "FGVCAircraft",
     "FileImages",
@@ -33,7 +38,9 @@ __all__ = [
     "GreyImages",
     "ImageCSV",
     "ImageDataModule",
+    "ImageFiles",
     "ImageFolder",
+    "ImageFolders",
     "ImageNet",
     "ImageNetA",
     "ImageNetR",
@@ -44,4 +51,5 @@ __all__ = [
     "IndexedImages",
     "ObjectNet",
     "OxfordPets",
+    "PublishedImages",
 ]

@@ -4,11 +4,10 @@ Data sets give PIL images; the transform that turns them into tensors belongs to
 classifier sets it (:meth:`ImageDataModule.set_default_transform`), so that a user never repeats it.
 """
 
-import struct
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, NotRequired, TypedDict, get_args
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -17,12 +16,9 @@ from PIL.Image import Image
 from torch.utils.data import DataLoader, Dataset
 
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.images import Transform
+from diffclf_lightning.images import UNREADABLE, Transform
 
 OnCorrupt = Literal["stop", "skip"]
-
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
-"""What PIL raises for files that are missing, cut short or no images."""
 
 
 class Sample(TypedDict):
@@ -30,7 +26,8 @@ class Sample(TypedDict):
 
     image: Any
     """A tensor once the set has a transform, a PIL image before."""
-    label: int
+    label: NotRequired[int]
+    """Absent where the set has no labels."""
     key: str
     """A name that is the same in every run."""
     readable: bool
@@ -41,15 +38,15 @@ class ImageSet(Dataset[Sample]):
     """A set of images with labels, whose samples are dicts (:class:`Sample`).
 
     A subclass gives :meth:`image`. An image that cannot be read stops the run; with
-    :attr:`on_corrupt` set to ``"skip"`` its sample keeps the label and the key, is black and not
+    ``on_corrupt`` set to ``"skip"`` its sample keeps the label and the key, is black and not
     ``readable``, and a warning names it.
 
     Args:
-        labels: Label of each image, from 0.
+        labels: Label of each image, from 0. None if they are not known: for prediction alone.
         candidate_labels: The labels that the set can hold, to which candidates are restricted. An
             entry that is a sequence merges classes of the model: the first is the label of all of
             them. Defaults to None: all labels.
-        keys: A stable name for each image. Defaults to None: its position.
+        keys: A stable name for each image. Defaults to None: its position in ``labels``.
     """
 
     transform: Transform | None = None
@@ -57,11 +54,11 @@ class ImageSet(Dataset[Sample]):
 
     def __init__(
         self,
-        labels: Sequence[int],
+        labels: Sequence[int] | None,
         candidate_labels: Sequence[int | Sequence[int]] | None = None,
         keys: Sequence[str] | None = None,
     ) -> None:
-        self.labels = list(labels)
+        self.labels = list(labels or ())
         self.candidate_labels = None if candidate_labels is None else tuple(candidate_labels)
         self.keys = list(map(str, range(len(self.labels))) if keys is None else keys)
 
@@ -74,13 +71,13 @@ class ImageSet(Dataset[Sample]):
         return self.keys[index]
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.keys)
 
     def __getitem__(self, index: int) -> Sample:
         """The sample at a position of the set.
 
         Raises:
-            InputError: If the image cannot be read and :attr:`on_corrupt` is ``"stop"``.
+            InputError: If the image cannot be read and ``on_corrupt`` is ``"stop"``.
         """
         readable = True
         try:
@@ -89,12 +86,12 @@ class ImageSet(Dataset[Sample]):
         except (*UNREADABLE, PILImage.DecompressionBombError) as error:
             self._report(index, error)
             image, readable = PILImage.new("RGB", (512, 512)), False
-        return {
+        sample: Sample = {
             "image": image if self.transform is None else self.transform(image),
-            "label": self.labels[index],
             "key": self.keys[index],
             "readable": readable,
         }
+        return {**sample, "label": self.labels[index]} if self.labels else sample
 
     def _report(self, index: int, error: Exception) -> None:
         problem = (
@@ -143,7 +140,7 @@ class ImageDataModule(LightningDataModule):
         self._default: Transform | None = None
 
     def set_default_transform(self, transform: Transform) -> None:
-        """Use a model's transform, unless the user has set :attr:`transform`."""
+        """Use a model's transform, unless the user has set ``transform``."""
         if self.transform is None or self.transform is self._default:
             self.transform = self._default = transform
 

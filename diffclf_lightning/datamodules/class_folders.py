@@ -13,7 +13,7 @@ from typing import ClassVar
 from diffclf_lightning.datamodules.imagenet import LABEL_OF, NAMES
 from diffclf_lightning.datamodules.names import read_lines
 from diffclf_lightning.datamodules.published import ManualSet
-from diffclf_lightning.datamodules.sets import FileImages, image_files
+from diffclf_lightning.datamodules.sets import PublishedImages, image_files
 from diffclf_lightning.errors import InputError
 
 
@@ -44,7 +44,7 @@ class ClassFolders(ManualSet):
         labels = tuple(self.label_of.values())
         return labels if len(labels) < len(NAMES) else None
 
-    def read(self) -> FileImages:
+    def read(self) -> PublishedImages:
         base = self.own_folder or self.root
         self._check_folders(base)
         rows = sorted(
@@ -56,7 +56,7 @@ class ClassFolders(ManualSet):
             raise self.missing(f"no images in class folders of {base}")
         keys, files, labels = zip(*rows, strict=True)
         self.check_count(len(rows), self._absent(set(labels)))
-        return FileImages(files, labels, keys, self.candidate_labels)
+        return PublishedImages(files, labels, keys, self.candidate_labels)
 
     def _check_folders(self, base: Path) -> None:
         entries = sorted(base.iterdir()) if base.is_dir() else []

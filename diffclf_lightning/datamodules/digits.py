@@ -9,15 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.datasets import load_digits
-from torch import Tensor
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader
 
-from diffclf_lightning.datamodules.base import ImageDataModule, ImageSet, Sample
+from diffclf_lightning.datamodules.augmentation import Augmentation
+from diffclf_lightning.datamodules.base import ImageDataModule, ImageSet
 from diffclf_lightning.datamodules.checks import chosen_sets
 from diffclf_lightning.datamodules.fonts import font_files, render_digits
 from diffclf_lightning.datamodules.shifts import (
@@ -31,6 +28,7 @@ from diffclf_lightning.datamodules.shifts import (
     Translation,
 )
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.extras import needed
 
 NUM_TRAIN = 1297
 LEVELS = 16
@@ -105,8 +103,10 @@ class Digits(ImageDataModule):
     ) -> None:
         super().__init__(batch_size, num_workers)
         self.names = chosen_sets(test_sets, [HELD_OUT, *SHIFTS, FONTS])
-        self.augment, self.repeats = augment, repeats
-        bunch = load_digits()
+        half_a_pixel = 0.5 / SIDE
+        self.augmentation = Augmentation(share=augment, shift=half_a_pixel, padding="zeros")
+        self.repeats = repeats
+        bunch = needed("sklearn.datasets", "digits").load_digits()
         self.images = np.asarray(bunch.images) / LEVELS
         self.labels = [int(label) for label in bunch.target]
         held_out = len(self.labels) - NUM_TRAIN
@@ -118,6 +118,10 @@ class Digits(ImageDataModule):
                 )
         self.num_test, self.num_train = num_test, num_train
 
+    def image_shape(self) -> tuple[int, int]:
+        """Channels and side of the images."""
+        return 1, SIDE
+
     def test_sets(self) -> dict[str, ImageSet]:
         return {name: self._test_set(name) for name in self.names}
 
@@ -126,7 +130,8 @@ class Digits(ImageDataModule):
         chosen = np.arange(self.num_train) * NUM_TRAIN // self.num_train
         repeated = np.tile(chosen, self.repeats)
         images = GreyImages(_to_bytes(self.images[repeated]), [self.labels[i] for i in repeated])
-        return self.loader(images, shuffle=True, drop_last=True, collate_fn=self._augmented)
+        collate = self.augmentation.collate
+        return self.loader(images, shuffle=True, drop_last=True, collate_fn=collate)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """A loader of 300 training images turned by 10 degrees: the test images stay unseen."""
@@ -146,35 +151,6 @@ class Digits(ImageDataModule):
             images = SHIFTS[name](images)
         keys = [str(i) for i in range(span.start, span.stop)]
         return GreyImages(_to_bytes(images), self.labels[span], keys)
-
-    def _augmented(self, samples: list[Sample]) -> dict[str, Any]:
-        batch: dict[str, Any] = default_collate(samples)
-        return {**batch, "image": random_affine(batch["image"], self.augment)}
-
-
-def random_affine(images: Tensor, share: float) -> Tensor:
-    """Apply random affine maps to a share of the images.
-
-    Args:
-        images: Pixels, uint8, shape ``(batch, channels, height, width)``; maps are the same
-            whatever size a model's transform has given them.
-        share: Probability that an image is mapped.
-
-    Returns:
-        Pixels, uint8, of the same shape.
-    """
-    batch, half_a_pixel = len(images), 0.5 * 2 / SIDE
-    spread = torch.tensor([12 * torch.pi / 180, 0.1, 0.1, half_a_pixel, half_a_pixel])
-    draws = (torch.rand(batch, 5) * 2 - 1) * spread
-    angle, scale, shear, right, down = (draws * (torch.rand(batch, 1) < share)).unbind(dim=1)
-    cos, sin, zoom = angle.cos(), angle.sin(), 1 + scale
-    rows = [
-        torch.stack([cos * zoom, (shear * cos - sin) * zoom, right], dim=1),
-        torch.stack([sin * zoom, (shear * sin + cos) * zoom, down], dim=1),
-    ]
-    grid = F.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
-    mapped = F.grid_sample(images.float(), grid, align_corners=False)
-    return mapped.round().to(torch.uint8)
 
 
 def _to_bytes(images: NDArray[np.float64]) -> NDArray[np.uint8]:

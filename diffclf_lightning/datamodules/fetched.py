@@ -14,7 +14,7 @@ from torchvision import datasets
 from diffclf_lightning.datamodules.base import ImageSet
 from diffclf_lightning.datamodules.names import for_prompt, read_lines
 from diffclf_lightning.datamodules.published import PublishedSet
-from diffclf_lightning.datamodules.sets import FileImages, IndexedImages, relative_keys
+from diffclf_lightning.datamodules.sets import IndexedImages, PublishedImages, relative_keys
 from diffclf_lightning.errors import InputError
 
 
@@ -60,11 +60,11 @@ class TorchvisionSet(PublishedSet):
             labels = [ours[label] for label in labels]
         return self.file_images([file for file, _ in rows], labels)
 
-    def file_images(self, files: Sequence[str | Path], labels: Sequence[int]) -> FileImages:
+    def file_images(self, files: Sequence[str | Path], labels: Sequence[int]) -> PublishedImages:
         """A set of files, with keys relative to the data set's own folder."""
         paths = [Path(file) for file in files]
         keys = relative_keys(paths, self.root / self.folder)
-        return FileImages(paths, [int(label) for label in labels], keys)
+        return PublishedImages(paths, [int(label) for label in labels], keys)
 
     def _labels_by_name(self, classes: Sequence[str]) -> list[int]:
         names = [for_prompt(name) for name in classes]

@@ -1,72 +1,95 @@
-"""A user's own images: a folder of class folders, or a table of files and labels."""
+"""ImageFolder: a user's own images, in one folder a class."""
 
-import csv
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from diffclf_lightning.datamodules.base import ImageSet
+from diffclf_lightning.classnames import with_nearest
 from diffclf_lightning.datamodules.names import for_prompt
+from diffclf_lightning.datamodules.own import OwnImage, OwnImages
 from diffclf_lightning.datamodules.sets import (
-    FileImages,
+    SUFFIXES,
     image_files,
-    missing_files,
+    is_image,
     relative_keys,
+    say_left_out,
 )
-from diffclf_lightning.datamodules.single import Metric, SingleSet
+from diffclf_lightning.datamodules.splits import split_of
 from diffclf_lightning.errors import InputError
-
-
-class OwnImages(SingleSet):
-    """Base of the data modules of a user's own images, for ``validate`` as well as ``test``."""
-
-    def val_dataloader(self) -> Any:
-        """A loader of the set; images to validate on must not be those of the test."""
-        return self.test_dataloader()
 
 
 class ImageFolder(OwnImages):
     """A folder with one folder of images for each class; labels follow the sorted folder names.
 
+    Where the folders of ``root`` are named ``train``, ``val`` (or ``valid``, ``validation``) and
+    ``test``, these are the splits, each with class folders; the classes are those of ``train``.
+
     Args:
-        root: The folder.
+        root: The folder; ``~`` is expanded.
         name: Name of the test set. Defaults to ``"folder"``.
         classnames: Class names in the order of the sorted folders. Defaults to None: the folder
             names, with spaces for underscores.
-        metric: The metric to report first, ``"accuracy"`` or ``"mean_per_class_accuracy"``.
-            Defaults to ``"accuracy"``.
-        **kwargs: ``batch_size``, ``num_workers`` and ``on_corrupt`` of :class:`ImageDataModule`.
+        **kwargs: ``metric``, ``val_share``, ``test_share``, ``seed``, ``augment`` and
+            ``background`` of :class:`OwnImages`; ``batch_size``, ``num_workers`` and
+            ``on_corrupt`` of :class:`ImageDataModule`.
     """
+
+    argument = "root"
+    """What messages call the argument that names the folder."""
 
     def __init__(
         self,
         root: str | Path,
         name: str = "folder",
         classnames: Sequence[str] | None = None,
-        metric: Metric = "accuracy",
         **kwargs: Any,
     ) -> None:
-        super().__init__(root, **kwargs)
-        self.name, self.metric = name, metric
-        self._given = classnames
+        super().__init__(root, name, classnames, **kwargs)
 
     @cached_property
-    def folders(self) -> list[Path]:
-        """The class folders, sorted by name.
+    def splits(self) -> dict[str, Path]:
+        """The folders of splits, by split; none where the folders are classes.
+
+        Raises:
+            InputError: If the folders may be either, or two are the same split.
+        """
+        folders = _folders(self.root)
+        named = [(split, f) for f in folders if (split := split_of(f.name)) is not None]
+        others = [folder.name for folder in folders if split_of(folder.name) is None]
+        flat = [_has_images(folder) or not _folders(folder) for _, folder in named]
+        if others and all(flat):  # a class may be called so
+            return {}
+        if (named and others) or len(dict(named)) < len(named):
+            raise InputError(
+                f"Expected the folders of {self.root} to be classes, or splits (train, val, test), "
+                f"each once, but got {', '.join(folder.name for _, folder in named)}"
+                f"{' beside ' + ', '.join(others[:5]) if others else ''}. Move the others "
+                "elsewhere, or give the folder of one split."
+            )
+        return dict(sorted(named))
+
+    @cached_property
+    def folders(self) -> list[str]:
+        """Names of the class folders, sorted, of ``train`` where there is such a split.
 
         Raises:
             InputError: If there are none.
         """
-        entries = sorted(self.root.iterdir()) if self.root.is_dir() else []
-        folders = [entry for entry in entries if entry.is_dir() and entry.name[0] != "."]
+        splits = self.splits
+        above = [splits["train"]] if "train" in splits else [*splits.values()] or [self.root]
+        folders = sorted({folder.name for root in above for folder in _folders(root)})
         if not folders:
+            found, instead = "is empty or missing", ""
+            if self.root.is_dir() and any(self.root.iterdir()):
+                found = "has none"
+            if self.root.is_dir() and _has_images(self.root):
+                found, instead = "has none, but images", " For `predict`, ImageFiles takes them."
             raise InputError(
-                "Expected argument `root` to be a folder with one folder of images for each class, "
-                f"but got {str(self.root)!r}, which "
-                f"{'has none' if entries else 'is empty or missing'}. Give the folder above the "
-                "class folders."
+                f"Expected argument `{self.argument}` to be a folder with one folder of images for "
+                f"each class, but got {str(self.root)!r}, which {found}. Give the folder above the "
+                f"class folders.{instead}"
             )
         return folders
 
@@ -78,7 +101,7 @@ class ImageFolder(OwnImages):
             InputError: If there are not as many names as class folders.
         """
         if self._given is None:
-            return tuple(for_prompt(folder.name) for folder in self.folders)
+            return tuple(for_prompt(folder) for folder in self.folders)
         if len(self._given) != len(self.folders):
             raise InputError(
                 f"Expected one name for each class folder in argument `classnames`, but got "
@@ -87,120 +110,41 @@ class ImageFolder(OwnImages):
             )
         return tuple(self._given)
 
-    def read(self) -> ImageSet:
-        files: list[Path] = []
-        labels: list[int] = []
-        for label in range(len(self.classnames)):
-            found = image_files(self.folders[label])
-            if not found:
-                raise InputError(
-                    f"Expected images in class folder {self.folders[label]}, but got none. Add "
-                    "images, or remove the folder."
-                )
-            files += found
-            labels += [label] * len(found)
-        return FileImages(files, labels, relative_keys(files, self.root))
+    def read(self) -> list[OwnImage]:
+        left_out: Counter[str] = Counter()
+        label_of = dict(zip(self.folders, range(len(self.classnames)), strict=True))
+        images: list[OwnImage] = []
+        for split, above in self.splits.items() or ((None, self.root),):
+            beside = sum(is_image(file) for file in above.iterdir())
+            left_out += Counter({"images beside the class folders": beside})
+            for folder in _folders(above):
+                if folder.name not in label_of:
+                    raise InputError(
+                        f"Expected the class folders of {above} to be among the {len(label_of)} of "
+                        f"'train', but got {with_nearest([folder.name], label_of)}. Rename "
+                        "the folder, or add the class to 'train'."
+                    )
+                files = image_files(folder, left_out)
+                if not files:
+                    raise InputError(
+                        f"Expected images ({', '.join(SUFFIXES)}) in class folder {folder}, but "
+                        "got none. Add images, or remove the folder."
+                    )
+                keys = relative_keys(files, self.root)
+                images += [
+                    OwnImage(file, key, label_of[folder.name], split)
+                    for file, key in zip(files, keys, strict=True)
+                ]
+        say_left_out(left_out, self.root)
+        return images
 
 
-class ImageCSV(OwnImages):
-    """A table with the columns ``path`` and ``label``, one row for each image.
+def _folders(root: Path) -> list[Path]:
+    """The folders in a folder, sorted, without hidden ones."""
+    entries = sorted(root.iterdir()) if root.is_dir() else []
+    return [entry for entry in entries if entry.is_dir() and entry.name[0] != "."]
 
-    Labels in the table are class names.
 
-    Args:
-        file: The table, comma-separated, with a header.
-        root: Folder that paths are relative to. Defaults to None: the folder of the table.
-        name: Name of the test set. Defaults to ``"csv"``.
-        classnames: Class names in the order of labels. Defaults to None: the names in the table,
-            sorted. A name that is repeated here must not be a label of the table.
-        metric: The metric to report first, ``"accuracy"`` or ``"mean_per_class_accuracy"``.
-            Defaults to ``"accuracy"``.
-        **kwargs: ``batch_size``, ``num_workers`` and ``on_corrupt`` of :class:`ImageDataModule`.
-    """
-
-    def __init__(
-        self,
-        file: str | Path,
-        root: str | Path | None = None,
-        name: str = "csv",
-        classnames: Sequence[str] | None = None,
-        metric: Metric = "accuracy",
-        **kwargs: Any,
-    ) -> None:
-        self.file = Path(file).expanduser()
-        super().__init__(self.file.parent if root is None else root, **kwargs)
-        self.name, self.metric = name, metric
-        self._given = classnames
-
-    @cached_property
-    def rows(self) -> list[tuple[int, str, str]]:
-        """Line, path and class name of each image.
-
-        Raises:
-            InputError: If the table is missing or empty, or lacks a column or a cell.
-        """
-        try:
-            with self.file.open(newline="", encoding="utf-8-sig") as opened:
-                reader = csv.DictReader(opened)
-                header = reader.fieldnames or ()
-                cells = [(reader.line_num, row) for row in reader]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise InputError(
-                f"Expected argument `file` to be a comma-separated table in UTF-8, but got "
-                f"{str(self.file)!r} ({error})."
-            ) from error
-        absent = [column for column in ("path", "label") if column not in header]
-        if absent or not cells:
-            raise InputError(
-                f"Expected columns path,label and at least one row in {self.file}, but got "
-                f"{f'no column {absent[0]}' if absent else 'no rows'}. The first line names the "
-                "columns."
-            )
-        return [
-            (line, self._cell(line, row, "path"), self._cell(line, row, "label"))
-            for line, row in cells
-        ]
-
-    @cached_property
-    def classnames(self) -> Sequence[str]:  # type: ignore[override]
-        """Class names in the order of labels."""
-        if self._given is not None:
-            return tuple(self._given)
-        return tuple(sorted({label for _, _, label in self.rows}))
-
-    def read(self) -> ImageSet:
-        lines, paths, names = zip(*self.rows, strict=True)
-        self._check_unique(names)
-        label_of = {name: label for label, name in enumerate(self.classnames)}
-        files = [self.root / path for path in paths]
-        missing, seen = set(missing_files(files)), set()
-        for place, line in enumerate(lines):
-            if names[place] not in label_of:
-                raise self._wrong(line, "a label among `classnames`", repr(names[place]))
-            if paths[place] in seen:
-                raise self._wrong(line, "each image once", f"{paths[place]!r} again")
-            if place in missing:
-                raise self._wrong(line, "a file", f"{files[place]}, which does not exist")
-            seen.add(paths[place])
-        return FileImages(files, [label_of[name] for name in names], paths)
-
-    def _check_unique(self, used: Collection[str]) -> None:
-        counts = Counter(self.classnames)
-        repeated = [name for name in counts if counts[name] > 1 and name in used]
-        if repeated:
-            raise InputError(
-                f"Expected each label of {self.file} to be the name of one class, but argument "
-                f"`classnames` repeats {', '.join(map(repr, repeated))}. Give these classes names "
-                "that differ, in `classnames` and in the table."
-            )
-
-    def _cell(self, line: int, row: dict[str, str | None], column: str) -> str:
-        value = (row[column] or "").strip()
-        if not value:
-            raise self._wrong(line, f"a value in column {column}", "an empty cell")
-        return value
-
-    def _wrong(self, line: int, expected: str, found: str) -> InputError:
-        return InputError(
-            f"Expected {expected} in line {line} of {self.file}, but got {found}. Correct the row."
-        )
+def _has_images(folder: Path) -> bool:
+    """Whether images lie directly in a folder."""
+    return any(is_image(file) for file in folder.iterdir())

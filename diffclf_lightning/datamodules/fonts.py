@@ -6,10 +6,11 @@ blocks, from 0 to 16 (Alpaydin and Kaynak 1998).
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from diffclf_lightning.extras import needed
 
 BITMAP = 32
 BLOCK = 4
@@ -19,7 +20,7 @@ TYPEFACES = ("DejaVuSans", "DejaVuSerif", "STIXGeneral", "cmr10", "cmb10", "cmss
 
 def font_files() -> list[Path]:
     """Font files with ordinary digits, sorted by name."""
-    folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
+    folder = Path(needed("matplotlib", "digits").get_data_path()) / "fonts" / "ttf"
     files = [file for name in TYPEFACES for file in folder.glob(f"{name}*.ttf")]
     return sorted(file for file in files if "Display" not in file.stem)
 

@@ -1,6 +1,5 @@
 """ImageNet (ILSVRC 2012): 1000 classes, 50,000 validation images."""
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,14 +7,13 @@ from typing import Any
 
 from scipy.io import loadmat
 
-from diffclf_lightning.datamodules.names import read_lines
+from diffclf_lightning.classnames import imagenet_classes
 from diffclf_lightning.datamodules.published import ManualSet
-from diffclf_lightning.datamodules.sets import FileImages, image_files
+from diffclf_lightning.datamodules.sets import PublishedImages, image_files
 from diffclf_lightning.datamodules.subset import balanced_subset
 from diffclf_lightning.errors import InputError
 
-CLASSES = list(csv.DictReader(read_lines("imagenet_classes.csv")))
-SYNSETS, NAMES = (tuple(row[column] for row in CLASSES) for column in ("synset", "name"))
+SYNSETS, NAMES = zip(*imagenet_classes(), strict=True)
 LABEL_OF = {synset: label for label, synset in enumerate(SYNSETS)}
 NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 DEVKIT = Path("ILSVRC2012_devkit_t12", "data")
@@ -66,7 +64,7 @@ class ImageNet(ManualSet):
             )
         self.subset, self.seed = subset, seed
 
-    def read(self) -> FileImages:
+    def read(self) -> PublishedImages:
         rows = self.rows()
         self.check_count(len(rows))
         return self.chosen(rows)
@@ -83,12 +81,12 @@ class ImageNet(ManualSet):
             key=lambda row: row[0].name,
         )
 
-    def chosen(self, rows: Sequence[tuple[Path, int]]) -> FileImages:
+    def chosen(self, rows: Sequence[tuple[Path, int]]) -> PublishedImages:
         """The images of the subset of :meth:`rows`, with file names as keys."""
         names, labels = [file.name for file, _ in rows], [label for _, label in rows]
         size = len(rows) if self.subset is None else self.subset
         chosen = balanced_subset(names, labels, size, self.seed)
-        return FileImages(
+        return PublishedImages(
             [rows[i][0] for i in chosen], [labels[i] for i in chosen], [names[i] for i in chosen]
         )
 

@@ -16,7 +16,7 @@ from diffclf_lightning.datamodules.class_folders import (
 )
 from diffclf_lightning.datamodules.imagenet import NAMES, ImageNet
 from diffclf_lightning.datamodules.objectnet import ObjectNet
-from diffclf_lightning.datamodules.sets import FileImages
+from diffclf_lightning.datamodules.sets import PublishedImages
 from diffclf_lightning.datamodules.single import StoredSets
 from diffclf_lightning.errors import InputError
 
@@ -143,7 +143,7 @@ class ImageNetShifts(StoredSets):
         rows = [(file, label_of[label]) for file, label in self._validation if label in label_of]
         check_count(name, len(rows), expected, self.root)
         files, labels = [file for file, _ in rows], [label for _, label in rows]
-        return FileImages(files, labels, [file.name for file in files], candidate_labels)
+        return PublishedImages(files, labels, [file.name for file in files], candidate_labels)
 
     def _objectnet(self) -> ImageSet:
         images = self.objectnet.read()

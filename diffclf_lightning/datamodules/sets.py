@@ -1,45 +1,87 @@
 """Sets that read an image when it is asked for, and what finds and checks their files."""
 
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from diffclf_lightning.datamodules.base import UNREADABLE, ImageSet
+from diffclf_lightning.datamodules.base import ImageSet
+from diffclf_lightning.errors import InputError
+from diffclf_lightning.images import UNREADABLE, is_grey, open_image
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""Kinds of files that are read in folders, torchvision's."""
 
 
 class FileImages(ImageSet):
-    """One image a file, as RGB.
+    """One image a file, as a viewer shows it, in RGB.
+
+    Each kind of conversion is said once, of the first image that needs it.
 
     Args:
         files: The files.
-        labels: Label of each file.
+        labels: Label of each file; None if they are not known.
         keys: A name for each file that is the same on every machine.
         candidate_labels: See :class:`ImageSet`. Defaults to None: all labels.
+        background: Colour behind transparent pixels.
     """
 
     def __init__(
         self,
         files: Sequence[Path],
-        labels: Sequence[int],
+        labels: Sequence[int] | None,
         keys: Sequence[str],
         candidate_labels: Sequence[int | Sequence[int]] | None = None,
+        background: str = "white",
     ) -> None:
         super().__init__(labels, candidate_labels, keys)
-        self.files = list(files)
+        self.files, self.background = list(files), background
+        self._said: set[str] = set()
 
     def image(self, index: int) -> Image.Image:
-        with Image.open(self.files[index]) as stored:
-            return stored.convert("RGB")
+        image = open_image(self.files[index], self.background, partial(self._notice, index))
+        return image if image.mode == "RGB" else image.convert("RGB")
+
+    def _notice(self, index: int, what: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            warnings.warn(
+                f"{self.location(index)} {what}. So it is with every other such image of its set.",
+                stacklevel=2,
+            )
 
     def location(self, index: int) -> str:
         return str(self.files[index])
 
 
+class PublishedImages(FileImages):
+    """One image a file, as published evaluations read it: in RGB, not turned, without background.
+
+    What EXIF says of the orientation and of transparency is left aside, so that results are those
+    of the published test set.
+    """
+
+    def image(self, index: int) -> Image.Image:
+        with Image.open(self.files[index]) as stored:
+            return _as_stored(stored.convert("RGB"))
+
+
+def _as_stored(image: Image.Image) -> Image.Image:
+    """An image that nothing turns later."""
+    image.info = {}
+    return image
+
+
 class IndexedImages(ImageSet):
     """Images of an indexed data set of ``(image, label)``; their keys are their positions.
+
+    They are taken as they come, and not turned.
 
     Args:
         dataset: The data set, which gives PIL images.
@@ -51,18 +93,68 @@ class IndexedImages(ImageSet):
         self.dataset = dataset
 
     def image(self, index: int) -> Image.Image:
-        image: Image.Image = self.dataset[index][0]
-        return image
+        return _as_stored(self.dataset[index][0])
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Images below a folder, sorted, without hidden files and folders."""
-    files = (file for file in folder.rglob("*") if file.suffix.lower() in IMG_EXTENSIONS)
-    return sorted(
-        file
-        for file in files
-        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    )
+def is_image(file: Path) -> bool:
+    """Whether a file is of a kind that is read in folders, by its name."""
+    return file.suffix.lower() in SUFFIXES
+
+
+def image_files(folder: Path, left_out: Counter[str] | None = None) -> list[Path]:
+    """Images below a folder, sorted, without hidden files and folders.
+
+    Args:
+        folder: The folder.
+        left_out: Counts the other files, by suffix. Defaults to None.
+    """
+    files = []
+    for file in folder.rglob("*"):
+        if any(part.startswith(".") for part in file.relative_to(folder).parts):
+            continue
+        if is_image(file):
+            files.append(file)
+        elif left_out is not None and file.is_file():
+            left_out[file.suffix.lower() or file.name] += 1
+    return sorted(files)
+
+
+def say_left_out(left_out: Counter[str], folder: str | Path) -> None:
+    """Warn of the files below a folder that are not read, if there are any."""
+    if left_out:
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in left_out.most_common())
+        rank_zero_warn(
+            f"Left out below {folder}: {counts}. Images are files of {', '.join(SUFFIXES)}; "
+            "convert others that are images."
+        )
+
+
+def image_shape(images: ImageSet, most: int = 200) -> tuple[int, int]:
+    """Channels and side of the images of a set, by a sample of them.
+
+    Args:
+        images: The set.
+        most: Number of images to read, evenly spaced in the set.
+
+    Returns:
+        1 if all are grey and 3 if not, and the median of the short sides in pixels.
+
+    Raises:
+        InputError: If none can be read.
+    """
+    count = min(len(images), most)
+    sides, grey = [], True
+    for place in range(count):
+        try:
+            image = images.image(place * len(images) // count)
+            image.load()
+        except UNREADABLE:
+            continue
+        sides.append(min(image.size))
+        grey = grey and is_grey(image)
+    if not sides:
+        raise InputError(f"Expected images that can be read, but got none in {count} files.")
+    return 1 if grey else 3, int(np.median(sides))
 
 
 def relative_keys(files: Iterable[Path], folder: Path) -> list[str]:

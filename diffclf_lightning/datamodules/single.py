@@ -32,7 +32,7 @@ class StoredSets(ImageDataModule):
         """
 
     def setup(self, stage: str = "test") -> None:
-        """Find the test sets, once; errors are those of :meth:`find`."""
+        """Find the test sets, once; errors are those of :meth:`StoredSets.find`."""
         self._sets = self._sets or self.find()
 
     def test_sets(self) -> dict[str, ImageSet]:
@@ -53,7 +53,7 @@ class SingleSet(StoredSets):
 
     @abstractmethod
     def read(self) -> ImageSet:
-        """Labels and keys of all images, unopened; errors are those of :meth:`find`."""
+        """Labels and keys of all images, unopened; errors are those of :meth:`StoredSets.find`."""
 
     def find(self) -> dict[str, ImageSet]:
         return {self.name: checked(self.read(), self.name, self.root, self.on_corrupt)}

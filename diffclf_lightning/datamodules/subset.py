@@ -10,10 +10,8 @@ def balanced_subset(
 ) -> list[int]:
     """Choose images so that every class has as many as every other, or one more.
 
-    Within its class an image ranks by a hash of the seed and its name. Images are taken rank by
-    rank, and within a rank by the same hash, so that no number generator, no order of files and no
-    machine enters, and a smaller subset is a part of a larger one. A class with too few images
-    leaves its places to the others.
+    A smaller subset is a part of a larger one. A class with too few images leaves its places to the
+    others.
 
     Args:
         names: Name of each image.
@@ -24,6 +22,24 @@ def balanced_subset(
     Returns:
         Positions of the chosen images, ascending; all positions when there are fewer images.
     """
+    return sorted(balanced_order(names, labels, seed)[:size])
+
+
+def balanced_order(names: Sequence[str], labels: Sequence[int], seed: int = 0) -> list[int]:
+    """An order of images of which every beginning has as many of each class as there can be.
+
+    Within its class an image ranks by a hash of the seed and its name. Images are taken rank by
+    rank, and within a rank by the same hash, so that no number generator, no order of files and no
+    machine enters.
+
+    Args:
+        names: Name of each image.
+        labels: Label of each image.
+        seed: Chooses among the orders.
+
+    Returns:
+        All positions.
+    """
     classes = defaultdict(list)
     for index, (name, label) in enumerate(zip(names, labels, strict=True)):
         digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
@@ -33,4 +49,4 @@ def balanced_subset(
         for members in classes.values()
         for rank, (digest, index) in enumerate(sorted(members))
     ]
-    return sorted(index for _, _, index in sorted(ranked)[:size])
+    return [index for _, _, index in sorted(ranked)]

@@ -9,6 +9,7 @@ from diffclf_lightning.denoisers.class_conditional import (
 )
 from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.gaussian import GaussianDenoiser
+from diffclf_lightning.denoisers.new import NewDenoiser, NewDiT, NewUNet
 from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
 from diffclf_lightning.denoisers.schedules import EDM, FlowMatching, Schedule, VariancePreserving
 from diffclf_lightning.denoisers.stable_diffusion import StableDiffusion
@@ -24,6 +25,9 @@ __all__ = [
     "DiTDenoiser",
     "FlowMatching",
     "GaussianDenoiser",
+    "NewDenoiser",
+    "NewDiT",
+    "NewUNet",
     "PipelineDenoiser",
     "ResizeCenterCrop",
     "Schedule",

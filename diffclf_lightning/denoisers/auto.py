@@ -64,7 +64,7 @@ class AutoDenoiser:
         path = _resolve(pretrained_model_name_or_path)
         hub: dict[str, Any] = {"revision": revision, "cache_dir": cache_dir}
         hub["local_files_only"] = local_files_only
-        family = _family(path, read_index(path, **hub))
+        family = family_of(path, read_index(path, **hub))
         asked: dict[str, Any] = {"image_size": image_size, "lora": lora}
         options = {name: value for name, value in asked.items() if value is not None}
         if refused := sorted(options.keys() - family.options):
@@ -76,7 +76,16 @@ class AutoDenoiser:
         return family.from_pretrained(path, torch_dtype=dtype, variant=variant, **hub, **options)
 
 
-def _family(path: str, index: Mapping[str, Any]) -> type[PipelineDenoiser]:
+def family_of(path: str, index: Mapping[str, Any]) -> type[PipelineDenoiser]:
+    """The family that a pipeline belongs to.
+
+    Args:
+        path: The pipeline, for the message.
+        index: Content of its ``model_index.json``.
+
+    Raises:
+        InputError: If there is none.
+    """
     networks = [index[name][1] for name in NETWORKS if is_component(index.get(name))]
     for name in (index.get("_class_name"), *networks):
         if isinstance(name, str) and name in FAMILIES:

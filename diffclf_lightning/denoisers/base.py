@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from diffclf_lightning.calibration import Calibration
 from diffclf_lightning.candidates import Condition
 from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.schedules import Schedule
@@ -46,8 +47,24 @@ class Denoiser(nn.Module, ABC):
     vae: Any
     num_classes: int | None = None
     """Number of classes that the model knows by id, or None for a model of prompts."""
+    classnames: Sequence[str] | None = None
+    """Names of these classes in the order of ids, or None where the model has none."""
+    calibration: Calibration | None = None
+    """What makes probabilities of its scores, where that came with the model."""
     predicts_variance: bool = False
     """Whether :meth:`predict` gives the variance of the reverse step too."""
+
+    @property
+    def network(self) -> nn.Module:
+        """What a forward pass runs; the whole denoiser where a family says nothing else."""
+        return self
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the network in place, with the arguments of :func:`torch.compile`."""
+        if self.network is self:
+            super().compile(*args, **kwargs)
+        else:
+            self.network.compile(*args, **kwargs)
 
     @property
     @abstractmethod

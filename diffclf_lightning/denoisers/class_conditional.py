@@ -52,6 +52,8 @@ class ClassConditionalDenoiser(PipelineDenoiser):
         self.num_classes, self.null_class = self.embedded_classes(len(id2label or ()))
         names = id2label or {i: str(i) for i in range(self.num_classes)}
         self.id2label = dict(sorted((int(i), name) for i, name in names.items()))
+        if any(name != str(i) for i, name in self.id2label.items()):
+            self.classnames = [self.id2label.get(i, str(i)) for i in range(self.num_classes)]
         for module in self.model.modules():
             if hasattr(module, "class_embedder"):
                 # diffusers drops labels in each block of a DiT by itself in training; here they are
@@ -67,6 +69,11 @@ class ClassConditionalDenoiser(PipelineDenoiser):
         own = (self.model, self.schedule.scheduler, self.vae, names)
         return {name.rstrip("?"): part for name, part in zip(self.components, own, strict=True)}
 
+    @property
+    def network(self) -> nn.Module:
+        network: nn.Module = self.model
+        return network
+
     @abstractmethod
     def embedded_classes(self, named: int) -> tuple[int, int | None]:
         """Number of classes that the network's embedding was made for, and the null class.
@@ -79,11 +86,6 @@ class ClassConditionalDenoiser(PipelineDenoiser):
         size = self.model.config.sample_size
         height, width = (size, size) if isinstance(size, int) else size
         return self.model.config.in_channels, height, width
-
-    @property
-    def classnames(self) -> list[str]:
-        """Class names in the order of class ids."""
-        return list(self.id2label.values())
 
     def condition(self, conditions: Sequence[Condition]) -> Conditioning:
         count = self.num_classes

@@ -5,6 +5,7 @@ name holds it. What is not asked for is neither downloaded nor loaded.
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -135,7 +136,7 @@ def _load(
 ) -> Any:
     if not folder.is_dir():
         raise unusable(path, f"it has no folder `{folder.name}`. {FETCH}")
-    kind = _class(path, *entry)
+    kind = component_class(path, *entry)
     options: dict[str, Any] = {}
     if issubclass(kind, ModelMixin | PreTrainedModel):
         typed = "torch_dtype" if issubclass(kind, ModelMixin) else "dtype"
@@ -147,6 +148,8 @@ def _load(
             raise unusable(path, f"its {folder.name}/config.json is missing. {FETCH}")
     if issubclass(kind, PreTrainedTokenizerBase):
         check_tokenizer_files(path, folder, kind)
+    if not sys.stderr.isatty():  # their bars are no use in a file
+        transformers.utils.logging.disable_progress_bar()
     try:
         loaded = kind.from_pretrained(str(folder), **options)
     except Exception as error:  # the libraries have no error of their own for damaged files
@@ -161,7 +164,12 @@ def _load(
     return loaded
 
 
-def _class(path: str | Path, library: str, name: str) -> Any:
+def component_class(path: str | Path, library: str, name: str) -> Any:
+    """The class of a component; ``library`` and ``name`` are its entry in the index of ``path``.
+
+    Raises:
+        InputError: If the libraries have none of that name.
+    """
     own = {"diffusers": diffusers, "transformers": transformers}
     kind = getattr(own.get(library) or getattr(diffusers.pipelines, library, None), name, None)
     if kind is None:

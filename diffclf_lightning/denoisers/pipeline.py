@@ -2,20 +2,24 @@
 
 import inspect
 import json
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import ConfigMixin, DiffusionPipeline
 from torch import nn
+from transformers import PreTrainedModel
 
+from diffclf_lightning.calibration import FILE, Calibration
 from diffclf_lightning.denoisers.base import Denoiser
 from diffclf_lightning.denoisers.loading import load_components
 from diffclf_lightning.denoisers.wholeness import said
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.extras import needed
 
 RENAMED = {"TokenizersBackend": "PreTrainedTokenizerFast"}
 """Names of transformers 5 that version 4 has under another; version 5 knows both."""
@@ -55,6 +59,8 @@ class PipelineDenoiser(Denoiser):
         ``options`` are further arguments of the constructor; the others, and errors, are those of
         :meth:`AutoDenoiser.from_pretrained`.
         """
+        if lora is not None:
+            cls._check_lora(lora)
         hub: dict[str, Any] = {"cache_dir": cache_dir, "local_files_only": local_files_only}
         loaded = load_components(
             cls.pipeline_class,
@@ -69,6 +75,8 @@ class PipelineDenoiser(Denoiser):
         denoiser._decoder = _detached_decoder(denoiser.vae)
         if lora is not None:
             denoiser.load_lora(lora, **hub)
+        elif (Path(path) / FILE).is_file():
+            denoiser.calibration = Calibration.load(path)
         return denoiser.eval()
 
     @classmethod
@@ -91,23 +99,21 @@ class PipelineDenoiser(Denoiser):
         ``path`` is a file, a folder or a hub id; ``hub`` is passed on to diffusers for an id.
 
         Raises:
-            InputError: If there are none, none of them belongs to the networks, or the family
-                takes none.
+            InputError: If there are none, none of them belongs to the networks, the family takes
+                none, or peft is not installed.
         """
-        name = self.pipeline_class.__name__
-        if not hasattr(self.pipeline_class, "load_lora_weights"):
-            raise InputError(
-                f"Expected no argument `lora` for a {name}, but got {path!r}. Leave it out."
-            )
+        self._check_lora(path)
         absent = dict.fromkeys(inspect.signature(self.pipeline_class).parameters)
         pipeline: Any = self.pipeline_class(**{**absent, **self.to_components()})
-        expected = f"Expected argument `lora` to be LoRA weights of a {name}"
+        expected = (
+            f"Expected argument `lora` to be LoRA weights of a {self.pipeline_class.__name__}"
+        )
         try:
             pipeline.load_lora_weights(path, **hub)
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"{expected}, but {path!r} does not load: {said(error)}. Give a file, a folder or "
-                "a hub id; if peft is missing, `pip install 'diffclf-lightning[lora]'`."
+                "a hub id."
             ) from error
         if not pipeline.get_list_adapters():
             raise InputError(
@@ -116,19 +122,68 @@ class PipelineDenoiser(Denoiser):
         pipeline.fuse_lora()
         pipeline.unload_lora_weights()
 
+    @classmethod
+    def _check_lora(cls, path: str) -> None:
+        if not hasattr(cls.pipeline_class, "load_lora_weights"):
+            raise InputError(
+                f"Expected no argument `lora` for a {cls.pipeline_class.__name__}, but got "
+                f"{path!r}. Leave it out."
+            )
+        needed("peft", "lora")
+
     def save_pretrained(self, folder: str | Path) -> None:
-        folder = Path(folder)
-        index: dict[str, Any] = {"_class_name": self.pipeline_class.__name__}
+        if self.vae is not None and not self._decoder and not hasattr(self.vae, "decoder"):
+            raise InputError(
+                "Expected a whole autoencoder to export, but this model comes from a checkpoint, "
+                "which holds no decoder. Export with `ExportDenoiser` in the run that trains."
+            )
         with self._whole_vae():
-            for name, component in self.to_components().items():
-                if hasattr(component, "save_pretrained"):
-                    component.save_pretrained(folder / name)
-                    kind = type(component)
-                    library = kind.__module__.split(".")[0]
-                    index[name] = [library, RENAMED.get(kind.__name__, kind.__name__)]
-                elif component is not None:
-                    index[name] = component
+            self._write(Path(folder), lambda component, place: component.save_pretrained(place))
+
+    def stored_form(self) -> dict[str, Any]:
+        """The denoiser without its weights, as a checkpoint holds it beside them.
+
+        Returns:
+            A configuration that makes it again (:func:`skeleton.rebuilt`).
+        """
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            self._write(folder, _save_form)
+            files = {
+                file.relative_to(folder).as_posix(): file.read_text()
+                for file in sorted(folder.rglob("*"))
+                if file.is_file()
+            }
+        parts = {
+            "files": files,
+            "options": self.chosen_options,
+            "dtype": str(next(self.parameters()).dtype).removeprefix("torch."),
+            "has_decoder": hasattr(self.vae, "decoder"),
+        }
+        return {"class_path": "diffclf_lightning.denoisers.skeleton.rebuilt", "init_args": parts}
+
+    @property
+    def chosen_options(self) -> dict[str, Any]:
+        """Arguments of the constructor that are no components, as plain values."""
+        return {}
+
+    def drop_decoder(self) -> None:
+        """Leave the autoencoder's decoder away, which no checkpoint holds."""
+        _detached_decoder(self.vae)
+
+    def _write(self, folder: Path, save: Callable[[Any, Path], Any]) -> None:
+        index: dict[str, Any] = {"_class_name": self.pipeline_class.__name__}
+        for name, component in self.to_components().items():
+            if hasattr(component, "save_pretrained"):
+                save(component, folder / name)
+                kind = type(component)
+                library = kind.__module__.split(".")[0]
+                index[name] = [library, RENAMED.get(kind.__name__, kind.__name__)]
+            elif component is not None:
+                index[name] = component
         (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+        if self.calibration is not None:
+            self.calibration.save(folder)
         for file in folder.rglob("*"):
             if file.is_file():
                 file.chmod(0o644)
@@ -142,6 +197,16 @@ class PipelineDenoiser(Denoiser):
         finally:
             for name in self._decoder:
                 delattr(self.vae, name)
+
+
+def _save_form(component: Any, folder: Path) -> None:
+    """Write all of a component but its weights."""
+    if isinstance(component, ConfigMixin):
+        component.save_config(folder)
+    elif isinstance(component, PreTrainedModel):
+        component.config.save_pretrained(folder)
+    else:
+        component.save_pretrained(folder)
 
 
 def _detached_decoder(vae: Any) -> dict[str, nn.Module]:

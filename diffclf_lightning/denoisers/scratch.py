@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import diffusers
-from diffusers import DiTTransformer2DModel
+from diffusers import DiTTransformer2DModel, UNet2DModel
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import nn
@@ -52,6 +52,41 @@ def dit(
         nn.init.zeros_(layer.bias)
     for modulation in modulations:
         nn.init.normal_(modulation.emb.class_embedder.embedding_table.weight, std=0.3)
+    return model
+
+
+def unet(
+    *,
+    sample_size: int,
+    in_channels: int,
+    num_classes: int,
+    block_out_channels: Sequence[int] = (32, 64),
+    layers_per_block: int = 1,
+) -> UNet2DModel:
+    """A new U-Net with a class embedding, which starts by predicting zero.
+
+    Args:
+        sample_size: Side of the image or latent.
+        in_channels: Its channels.
+        num_classes: Number of classes; a null class is added.
+        block_out_channels: Channels of each level, multiples of 8; the last has self-attention.
+        layers_per_block: Layers of each level.
+    """
+    plain = len(block_out_channels) - 1
+    model = UNet2DModel(
+        sample_size=sample_size,
+        in_channels=in_channels,
+        out_channels=in_channels,
+        block_out_channels=tuple(block_out_channels),
+        down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",),
+        up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * plain,
+        layers_per_block=layers_per_block,
+        norm_num_groups=8,
+        attention_head_dim=8,
+        num_class_embeds=num_classes + 1,
+    )
+    nn.init.zeros_(model.conv_out.weight)
+    nn.init.zeros_(model.conv_out.bias)
     return model
 
 

@@ -75,6 +75,16 @@ class StableDiffusion(PipelineDenoiser):
             )
 
     @property
+    def network(self) -> nn.Module:
+        network: nn.Module = self.unet
+        return network
+
+    @property
+    def chosen_options(self) -> dict[str, Any]:
+        trained = any(weight.requires_grad for weight in self.text_encoder.parameters())
+        return {"image_size": self.size * self.vae_factor, "train_text_encoder": trained}
+
+    @property
     def sample_shape(self) -> tuple[int, int, int]:
         return self.unet.config.in_channels, self.size, self.size
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as tv
 
-from diffclf_lightning.images import MODES
+from diffclf_lightning.images import MODES, as_shown
 
 
 class SquareCrop(ABC):
@@ -36,7 +36,7 @@ class SquareCrop(ABC):
 
     def __call__(self, image: Image.Image) -> Tensor:
         """Pixels of an image of any mode and size, uint8, shape ``(channels, size, size)``."""
-        square = self.crop(image.convert(MODES[self.channels]))
+        square = self.crop(as_shown(image).convert(MODES[self.channels]))
         pixels = np.array(square, dtype=np.uint8).reshape(self.size, self.size, self.channels)
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 

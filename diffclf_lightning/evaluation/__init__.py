@@ -44,7 +44,7 @@ from diffclf_lightning.evaluation.scores import (
     UniformWeight,
     WeightedError,
 )
-from diffclf_lightning.evaluation.strategies import Full, Staged, Strategy
+from diffclf_lightning.evaluation.strategies import Full, Staged, Strategy, Thinning
 from diffclf_lightning.evaluation.table import ErrorTable
 from diffclf_lightning.evaluation.trials import (
     NoiseBank,
@@ -82,6 +82,7 @@ __all__ = [
     "Strategy",
     "Sum",
     "Target",
+    "Thinning",
     "TimeGrid",
     "TimeWeight",
     "Timesteps",

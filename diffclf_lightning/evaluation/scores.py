@@ -137,7 +137,7 @@ class WeightedError(Score):
     """
 
     def __init__(self, weight: TimeWeight, loss: str = "l2_x_0", name: str | None = None) -> None:
-        self.weight, self.losses = weight, (loss,)
+        self.weight, self.loss, self.losses = weight, loss, (loss,)
         self.name = name or f"{loss}*{weight!r}"
 
     def __repr__(self) -> str:

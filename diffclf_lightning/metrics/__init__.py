@@ -3,14 +3,17 @@
 from diffclf_lightning.metrics.accuracy import Accuracy
 from diffclf_lightning.metrics.calibration import fit_temperature
 from diffclf_lightning.metrics.intervals import Interval, clopper_pearson
+from diffclf_lightning.metrics.paired import PairedCounts, holm
 from diffclf_lightning.metrics.report import ClassificationReport, Report, classification_report
 
 __all__ = [
     "Accuracy",
     "ClassificationReport",
     "Interval",
+    "PairedCounts",
     "Report",
     "classification_report",
     "clopper_pearson",
     "fit_temperature",
+    "holm",
 ]

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.functional.classification import binary_calibration_error
 
+from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics.accuracy import Accuracy
 from diffclf_lightning.metrics.intervals import Interval
 
@@ -61,8 +62,33 @@ class ClassificationReport(Report):
     skipped: int = 0
     metric: str = "accuracy"
     """Name of the metric that is published for the set."""
+    calibrated: bool = True
+    """Whether probabilities come with a fitted temperature."""
     others: dict[str, Accuracy] = field(default_factory=dict)
     """The same images by other scores, by their names."""
+
+    @classmethod
+    def from_summary(cls, content: Mapping[str, Any]) -> "ClassificationReport":
+        """The report that :meth:`summary` stored.
+
+        Args:
+            content: Plain values; others of :meth:`summary`'s are passed over.
+
+        Raises:
+            InputError: If a value is wanting or impossible.
+        """
+        named = {one.name: content[one.name] for one in fields(cls) if one.name in content}
+        try:
+            counts = {
+                name: Accuracy.of(one["correct"], one["total"])
+                for name, one in [("", content), *content.get("others", {}).items()]
+            }
+            return cls(**{**named, "count": counts.pop(""), "others": counts})
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"Expected the stored report of a set, but got {type(error).__name__}: {error}. "
+                "Run `diffclf test` again."
+            ) from error
 
     @property
     def accuracy(self) -> float:
@@ -101,6 +127,7 @@ class ClassificationReport(Report):
             "evaluations": self.evaluations,
             "skipped": self.skipped,
             "metric": self.metric,
+            "calibrated": self.calibrated,
             "others": {name: _stored(count) for name, count in self.others.items()},
         }
 
@@ -131,6 +158,8 @@ class ClassificationReport(Report):
         notes = ["interval: 99.5% Clopper-Pearson; NLL: negative log-likelihood"]
         if self.metric == "mean_per_class_accuracy":
             notes.append("*: the metric that is published for the set")
+        if not self.calibrated:
+            notes.append("not calibrated: NLL takes temperature 1 (see diffclf calibrate)")
         return notes
 
 
@@ -146,6 +175,7 @@ def classification_report(
     num_labels: int,
     skipped: int = 0,
     metric: str = "accuracy",
+    calibrated: bool = True,
 ) -> ClassificationReport:
     """Everything that is measured on labelled images, each array of shape ``(images,)``.
 
@@ -161,6 +191,7 @@ def classification_report(
         num_labels: Number of labels.
         skipped: Number of images that could not be read.
         metric: Name of the metric that is published for the set.
+        calibrated: Whether probabilities come with a fitted temperature.
 
     Returns:
         The report.
@@ -184,6 +215,7 @@ def classification_report(
         evaluations_per_second=spent / worked if worked else 0.0,
         skipped=skipped,
         metric=metric,
+        calibrated=calibrated,
         others={
             name: Accuracy.of(int((labels == label).sum()), total)
             for name, labels in others.items()

@@ -1,7 +1,20 @@
 """Results of runs on disk, read by everything downstream."""
 
 from diffclf_lightning.results.folder import RunFolder
-from diffclf_lightning.results.rows import COMMON, StoredRows, error_table, rows_of
-from diffclf_lightning.results.whole import write_whole
+from diffclf_lightning.results.found import FoundRuns, family, find_runs, run_folders
+from diffclf_lightning.results.machine import machine
+from diffclf_lightning.results.rows import COMMON, StoredRows, error_table, rows_of, timesteps_of
 
-__all__ = ["COMMON", "RunFolder", "StoredRows", "error_table", "rows_of", "write_whole"]
+__all__ = [
+    "COMMON",
+    "FoundRuns",
+    "RunFolder",
+    "StoredRows",
+    "error_table",
+    "family",
+    "find_runs",
+    "machine",
+    "rows_of",
+    "run_folders",
+    "timesteps_of",
+]

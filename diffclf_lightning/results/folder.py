@@ -3,7 +3,8 @@
 ::
 
     config.yaml       the resolved configuration (command line only)
-    run.json          what decides the results: classifier, strategy, times of trials, weights, ...
+    run.json          what decides the results: classifier, strategy, times of trials, weights, ...,
+                      and, which decides nothing, the machines that evaluated
     parts/            rows of each batch, while the run goes on
     images.parquet    one row a sample
     summary.json      what was measured, by set, with `correct` and `total` as integers
@@ -25,13 +26,14 @@ import pyarrow.parquet as pq
 
 from diffclf_lightning.answers import Predictions
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.files import write_whole
 from diffclf_lightning.metrics import Report
 from diffclf_lightning.results.rows import COMMON, StoredRows, rows_of
-from diffclf_lightning.results.whole import write_whole
 
 LAYOUT = 2
 """Of the folder; a folder of another layout is not read."""
 CANDIDATES = "candidate_labels"
+MACHINES = "machines"
 AT_ONCE = 512
 """Rows that are held at once, with the errors of all their trials."""
 MOST = 200
@@ -64,11 +66,12 @@ class RunFolder:
         if not before:
             return
         sets = before.pop(CANDIDATES, {})
+        before.pop(MACHINES, None)
         for name, labels in json.loads(json.dumps({**candidates})).items():
             if name in sets and sets[name] != labels:
                 before[f"candidates of {name!r}"] = sets[name]
                 now[f"candidates of {name!r}"] = labels
-        for key in sorted(before.keys() | now.keys()):
+        for key in dict.fromkeys((*now, *before)):
             if before.get(key) != now.get(key):
                 raise InputError(
                     f"Expected the folder {str(self.path)!r} to be new or to hold results of "
@@ -83,9 +86,25 @@ class RunFolder:
             description: What decides the results.
             candidates: Candidate labels of each set, None where it has all.
         """
-        sets = {**self.description().get(CANDIDATES, {}), **candidates}
+        before = self.description()
+        sets = {**before.get(CANDIDATES, {}), **candidates}
         self.parts.mkdir(parents=True, exist_ok=True)
-        content = {"layout": LAYOUT, **description, CANDIDATES: sets}
+        self._describe({**description, CANDIDATES: sets, MACHINES: before.get(MACHINES, [])})
+
+    def record(self, machine: Mapping[str, Any]) -> None:
+        """Keep what images are evaluated on, each machine once.
+
+        Args:
+            machine: Plain values, as :func:`machine` gives them.
+        """
+        description = self.description()
+        machines = description.setdefault(MACHINES, [])
+        if machine not in machines:
+            machines.append(dict(machine))
+            self._describe(description)
+
+    def _describe(self, description: Mapping[str, Any]) -> None:
+        content = {"layout": LAYOUT, **description}
         write_whole(self.run_file, json.dumps(content, indent=2) + "\n")
 
     def description(self) -> dict[str, Any]:
@@ -190,13 +209,15 @@ class RunFolder:
         """
         parts = self._part_files()
         if parts:
-            partial, writer = self.images.with_suffix(".partial"), None
-            for rows in self.batches():
-                writer = writer or pq.ParquetWriter(partial, rows.schema)
-                writer.write_table(rows)
-            if writer is not None:
-                writer.close()
-                partial.replace(self.images)
+            partial = self.images.with_suffix(".partial")
+            files = [*([self.images] if self.images.exists() else []), *parts]
+            schema = pa.unify_schemas([pq.read_schema(file) for file in files])
+            nothing = schema.empty_table()
+            with pq.ParquetWriter(partial, schema) as writer:
+                for rows in self.batches():  # of an earlier version, some lack a column
+                    whole = pa.concat_tables([nothing, rows], promote_options="default")
+                    writer.write_table(whole)
+            partial.replace(self.images)
             for file in parts:
                 file.unlink()
         if self.parts.exists() and not any(self.parts.iterdir()):
@@ -233,6 +254,23 @@ class RunFolder:
                 f"{type(error).__name__}: {error}. Run `diffclf test` again with this folder as "
                 "`results.folder`."
             ) from error
+
+    @property
+    def begun(self) -> bool:
+        """Whether this is the folder of a run, finished or not."""
+        return self.run_file.is_file() or self.summary_file.is_file()
+
+    def unfinished(self) -> str | None:
+        """Why this is not the folder of a finished run that can be read; None where it is."""
+        if not self.begun:
+            return "no folder of a run"
+        try:
+            if self.description() and not self.summary_file.is_file():
+                return "not finished"
+            self.summary()
+        except ValueError as error:  # an InputError, or no JSON
+            return str(error)
+        return "continued and not finished" if self._part_files() else None
 
     def _part_files(self) -> list[Path]:
         return sorted(self.parts.glob("*.parquet"))

@@ -7,6 +7,7 @@ times of the trials stand once in ``run.json``.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any
@@ -124,6 +125,19 @@ def error_table(rows: pa.Table, labels: Tensor, timesteps: Timesteps) -> ErrorTa
     met = counts.amax(dim=1, keepdim=True)
     reference = ErrorTable(flat("reference_errors"), met, labels[:1], met > 0, timesteps)
     return ErrorTable(table.errors, counts, labels, counts > 0, timesteps, reference)
+
+
+def timesteps_of(description: Mapping[str, Any]) -> Timesteps:
+    """The times of the trials of a run with stored errors.
+
+    Args:
+        description: Content of its ``run.json``.
+    """
+    trials = description["trials"]
+    alpha, sigma = torch.tensor(trials["alpha"]), torch.tensor(trials["sigma"])
+    time = torch.tensor([float(Fraction(text)) for text in trials["time"]])
+    unknown = torch.full_like(time, torch.nan)
+    return Timesteps(time, alpha, sigma, unknown, unknown, unknown)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.robustness.comparison import DEFAULT, Settings, compare_all
+from diffclf_lightning.robustness.figure import no_figure
 from diffclf_lightning.robustness.pairs import Pair
 from diffclf_lightning.robustness.report import show, write
 from diffclf_lightning.robustness.scales import SCALES, get_scale
@@ -30,7 +31,8 @@ def parser() -> argparse.ArgumentParser:
         "runs",
         nargs="*",
         metavar="RUN",
-        help=f"folder of a finished run, CSV file of accuracies, or shipped table ({tables})",
+        help="folder of a finished run or of several, a glob of them, CSV file of accuracies, or "
+        f"shipped table ({tables})",
     )
     add(
         "--baselines",
@@ -86,9 +88,12 @@ def main(args: Sequence[str]) -> None:
         [Pair.parse(text) for text in options.pairs],
         Settings(get_scale(options.scale), options.min_r2),
         other_classes=options.allow_other_classes,
+        without_line=True,
     )
     folder = options.output or Path("runs") / f"robustness-{datetime.now():%Y%m%d-%H%M%S}"
     console = Console()
     show(comparisons, console, lines=True)
     write(folder, comparisons)
+    if any(c.fit is not None for c in comparisons) and (why := no_figure()):
+        console.print(f"There is no figure. {why}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"Results: {folder}", soft_wrap=True, highlight=False, markup=False)

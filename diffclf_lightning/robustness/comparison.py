@@ -45,6 +45,8 @@ class Settings:
 
 
 DEFAULT = Settings()
+NONE = Table("none", [])
+"""Baselines of pairs that no baseline has."""
 GROUPED = "{:,}".format
 
 
@@ -56,6 +58,11 @@ class Point:
     family: str
     id: Accuracy
     ood: Accuracy
+
+    @property
+    def drop(self) -> float:
+        """Accuracy in distribution less that out of it."""
+        return self.id.value - self.ood.value
 
     def is_finite(self, scale: Scale) -> bool:
         """Whether a scale has a finite place for it."""
@@ -155,21 +162,26 @@ def compare_all(
     settings: Settings = DEFAULT,
     *,
     other_classes: bool = False,
+    without_line: bool = False,
 ) -> list[Comparison]:
     """Compare on every pair that a table and a model (or, without models, a table) has.
 
-    ``pairs`` defaults to those that are known; ``other_classes`` allows sets of other classes.
+    ``pairs`` defaults to those that are known; ``other_classes`` allows sets of other classes;
+    ``without_line`` compares models on given pairs also where the baselines are too few for a line.
 
     Raises:
         InputError: If images or classes of models differ, nothing can be compared, or no pair
             gives a line.
     """
     of_runs = [model for table in tables for model in table.models if model.images]
+    known = {name for table in tables for name in table.sets}
+    unknown = [pair for pair in pairs if without_line and not pair.sets <= known]
     comparisons = []
-    for table in tables:
-        for pair in pairs or known_pairs(table.sets):
+    for table in [*tables, *([NONE] if unknown else [])]:
+        for pair in unknown if table is NONE else pairs or known_pairs(table.sets):
             taking_part = [model for model in models if pair.sets <= model.accuracies.keys()]
-            if not pair.sets <= set(table.sets) or (models and not taking_part):
+            has_both = table is NONE or pair.sets <= set(table.sets)
+            if not has_both or not (taking_part or (not models and table is not NONE)):
                 continue
             check_same_images(pair, [*taking_part, *of_runs])
             said = check_classes(pair, [*taking_part, *of_runs], allowed=other_classes)
@@ -183,7 +195,8 @@ def compare_all(
             f"{', '.join(dict.fromkeys(name for table in tables for name in table.sets)) or 'none'}"
             ". Give --pairs ID:OOD and --baselines."
         )
-    if all(comparison.fit is None for comparison in comparisons):
+    shown = without_line and any(comparison.rows for comparison in comparisons)
+    if not shown and all(comparison.fit is None for comparison in comparisons):
         raise InputError(comparisons[0].problem)
     return comparisons
 

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from diffclf_lightning.errors import InputError
+from diffclf_lightning.extras import needed
 from diffclf_lightning.metrics import Accuracy
 from diffclf_lightning.robustness.comparison import Comparison, Point, Row
 from diffclf_lightning.robustness.scales import Scale
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 OUTSIDE, NO_LINE = "†", "no line"
 BASELINE, LINE, OTHER, GUIDE = "#7a8ba3", "#0b2545", "#d9d9d9", "#9a9a9a"
@@ -26,7 +29,16 @@ MOST_BARS = 200
 """With more baselines than this, their error bars would hide them."""
 
 
-def draw(comparisons: Sequence[Comparison], columns: int = 3) -> Figure:
+def no_figure() -> str:
+    """Why no figure can be drawn; empty where one can."""
+    try:
+        needed("matplotlib", "figures")
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def draw(comparisons: Sequence[Comparison], columns: int = 3) -> "Figure":
     """One panel a pair: the baselines of one table, their line and its band, and the models."""
     columns = min(columns, len(comparisons))
     rows = ceil(len(comparisons) / columns)
@@ -34,8 +46,9 @@ def draw(comparisons: Sequence[Comparison], columns: int = 3) -> Figure:
     styles = {
         name: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)
     }
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.3 * columns + 0.8, 3.1 * rows + 0.7), layout="constrained")
+    with needed("matplotlib", "figures").rc_context(STYLE):
+        kind = needed("matplotlib.figure", "figures").Figure
+        figure: Figure = kind(figsize=(3.3 * columns + 0.8, 3.1 * rows + 0.7), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
         for axis, comparison in zip(axes, comparisons, strict=False):
             _panel(axis, comparison, styles)
@@ -54,7 +67,7 @@ def draw(comparisons: Sequence[Comparison], columns: int = 3) -> Figure:
     return figure
 
 
-def _panel(axis: Axes, c: Comparison, styles: dict[str, tuple[str, str]]) -> None:
+def _panel(axis: "Axes", c: Comparison, styles: dict[str, tuple[str, str]]) -> None:
     scale = c.settings.scale
     if c.others:
         _scatter(axis, c.others, scale, OTHER, "trained on more")
@@ -92,13 +105,13 @@ def _title(c: Comparison) -> str:
     return title
 
 
-def _scatter(axis: Axes, points: Sequence[Point], scale: Scale, colour: str, label: str) -> None:
+def _scatter(axis: "Axes", points: Sequence[Point], scale: Scale, colour: str, label: str) -> None:
     points = [point for point in points if point.is_finite(scale)]
     x, y = scale([p.id.value for p in points]), scale([p.ood.value for p in points])
     axis.scatter(x, y, s=9, color=colour, lw=0, label=label, zorder=2)
 
 
-def _lines(axis: Axes, c: Comparison) -> None:
+def _lines(axis: "Axes", c: Comparison) -> None:
     left, right = axis.get_xlim()
     ends = {"": (left, right)}
     if c.pair.at is not None:
@@ -120,7 +133,7 @@ def _lines(axis: Axes, c: Comparison) -> None:
             )  # fmt: skip
 
 
-def _model(axis: Axes, row: Row, scale: Scale, colour: str, marker: str) -> None:
+def _model(axis: "Axes", row: Row, scale: Scale, colour: str, marker: str) -> None:
     """A model; one at 0 or 1 of an unbounded scale stands at the edge, with its accuracy."""
     x, y = (
         float(scale(p)) if scale.is_finite(p) else limits[int(p)]
@@ -138,7 +151,7 @@ def _model(axis: Axes, row: Row, scale: Scale, colour: str, marker: str) -> None
 
 
 def _error_bars(
-    axis: Axes, point: Point, scale: Scale, colour: str, alpha: float, zorder: int
+    axis: "Axes", point: Point, scale: Scale, colour: str, alpha: float, zorder: int
 ) -> None:
     (x, x_arms), (y, y_arms) = _arms(point.id, scale), _arms(point.ood, scale)
     axis.errorbar(

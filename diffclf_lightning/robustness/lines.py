@@ -56,9 +56,12 @@ class Line:
         where: Where the baselines lie, for messages.
 
     Attributes:
-        slope, intercept: Of the line between scaled accuracies.
+        slope: Of the line between scaled accuracies.
+        intercept: Of the same line.
         r_squared: Share of the variance of y that is explained; 0 where there is none.
-        count, lowest, highest: Number of baselines, range of their in-distribution accuracies.
+        count: Number of baselines.
+        lowest: Lowest of their in-distribution accuracies.
+        highest: Highest of them.
 
     Raises:
         InputError: If there are fewer than two different in-distribution accuracies, or an accuracy

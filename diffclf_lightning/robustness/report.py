@@ -15,21 +15,23 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from diffclf_lightning.files import write_whole
 from diffclf_lightning.metrics import Accuracy, Interval
-from diffclf_lightning.results import write_whole
-from diffclf_lightning.robustness.comparison import Comparison, Row
-from diffclf_lightning.robustness.figure import NO_LINE, OUTSIDE, draw
+from diffclf_lightning.robustness.comparison import Comparison, Point, Row
+from diffclf_lightning.robustness.figure import NO_LINE, OUTSIDE, draw, no_figure
 
 UNFIT = "*"
+WIDE = 100
+"""Columns of a terminal that has room for families beside effective robustness."""
 SIDES = {"": "", "below": "< ", "above": "> "}
 
 
 def show(comparisons: Sequence[Comparison], console: Console, *, lines: bool) -> None:
     """Print tables of the models, of the lines too if asked for, and notes."""
     for source, several in _by_source(comparisons):
-        if lines:
+        if lines and any(c.fit is not None for c in several):
             console.print(_lines_table(source, several))
-        for table in _models_tables(source, several):
+        for table in _models_tables(source, several, console.width >= WIDE):
             console.print(table)
         for note in notes(several):
             console.print(Padding(Text(note), (0, 0, 0, 2)))
@@ -37,7 +39,10 @@ def show(comparisons: Sequence[Comparison], console: Console, *, lines: bool) ->
 
 
 def write(folder: Path, comparisons: Sequence[Comparison]) -> None:
-    """Write ``robustness.csv``, ``robustness.json`` and a figure for each table of baselines."""
+    """Write ``robustness.csv``, ``robustness.json`` and a figure for each table that has lines.
+
+    Without the extra ``figures`` there is no figure.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     records = [_record(c, row) for c in comparisons for row in c.rows]
     (folder / "robustness.csv").unlink(missing_ok=True)
@@ -50,13 +55,19 @@ def write(folder: Path, comparisons: Sequence[Comparison]) -> None:
     content = json.dumps([_content(c) for c in comparisons], indent=2, allow_nan=False)
     write_whole(folder / "robustness.json", content + "\n")
     for source, several in _by_source(comparisons):
-        draw(several).savefig(folder / f"robustness-{source}.png", dpi=150, bbox_inches="tight")
+        with_lines = [c for c in several if c.fit is not None]
+        file = folder / f"robustness-{source}.png"
+        file.unlink(missing_ok=True)
+        if with_lines and not no_figure():
+            draw(with_lines).savefig(file, dpi=150, bbox_inches="tight")
 
 
 def notes(comparisons: Sequence[Comparison]) -> list[str]:
     """What has to be read beside the tables, a line each."""
     rows = [(comparison, row) for comparison in comparisons for row in comparison.rows]
-    lines = ["ID, OOD: in and out of distribution; effective robustness in points"] if rows else []
+    predicted = any(c.rows and c.fit is not None for c in comparisons)
+    what = "ID, OOD: in and out of distribution; effective robustness in points"
+    lines = [what] if predicted else []
     if any(row.robustness is not None and row.robustness.extrapolates for _, row in rows):
         lines.append(f"{OUTSIDE}: outside of the baselines, the line is extrapolated")
     if not all(c.settings.is_line(line) for c in comparisons for line in c.pieces.values()):
@@ -69,7 +80,12 @@ def notes(comparisons: Sequence[Comparison]) -> list[str]:
         if row.problem and row.line and c.settings.is_line(row.line)
     ]  # fmt: skip
     for c in comparisons:
-        lines += [f"{c.pair.ood}: {note}" for note in (*c.notes, c.problem) if note]
+        if c.rows and c.fit is None:
+            why = f"{c.pair.ood}: no line, so no effective robustness. {c.problem}"
+            lines.append(f"{why} (--baselines takes runs and tables)")
+    for c in comparisons:
+        said = "" if c.rows and c.fit is None else c.problem
+        lines += [f"{c.pair.ood}: {note}" for note in (*c.notes, said) if note]
     totals = {name: pair for c in comparisons for name, pair in c.totals.items()}
     if totals:
         each = "; ".join(f"{name} {ours} and {theirs}" for name, (ours, theirs) in totals.items())
@@ -114,38 +130,76 @@ def _lines_table(source: str, comparisons: Sequence[Comparison]) -> Table:
     return _table(title, ["\nOOD set", "\nID set"], right, rows, width=1)
 
 
-def _models_tables(source: str, comparisons: Sequence[Comparison]) -> list[Table]:
+def _models_tables(source: str, comparisons: Sequence[Comparison], wide: bool) -> list[Table]:
     """For one model a table with a row a pair, for several a table a pair."""
+    without = [c for c in comparisons if c.rows and c.fit is None]
+    if without:
+        rest = [c for c in comparisons if c not in without]
+        return [*map(_drops_table, without), *(_models_tables(source, rest, wide) if rest else [])]
     models = {row.name for c in comparisons for row in c.rows}
     if len(models) == 1:
         rows = [(c.pair.ood, c, row) for c in comparisons for row in c.rows]
-        return [_models_table(f"of {models.pop()} against {source}", "set", rows)]
+        return [_models_table(f"of {models.pop()} against {source}", "set", rows, wide)]
     return [
         _models_table(
-            f"on {c.pair.ood} against {source}", "model", [(row.name, c, row) for row in c.rows]
+            f"on {c.pair.ood} against {source}",
+            "model",
+            [(row.name, c, row) for row in c.rows],
+            wide,
         )
         for c in comparisons
         if c.rows
     ]
 
 
-def _models_table(title: str, first: str, rows: Sequence[tuple[str, Comparison, Row]]) -> Table:
+def _drops_table(c: Comparison) -> Table:
+    """Models and baselines on a pair that has no line."""
+    points = [*c.rows, *(point for point in c.baselines if point.name not in _names(c.rows))]
+    cells = [
+        (point.name, point.family, _accuracy(point.id), _accuracy(point.ood), _signed(-point.drop))
+        for point in points
+    ]
+    right = [f"{c.pair.id} %\n(99.5% interval)", f"{c.pair.ood} %\n(99.5% interval)",
+             "change,\npoints"]  # fmt: skip
+    return _table(f"From {c.pair.id} to {c.pair.ood}", ["\nmodel", "\nfamily"], right, cells, 8)
+
+
+def _models_table(
+    title: str, first: str, rows: Sequence[tuple[str, Comparison, Row]], wide: bool
+) -> Table:
     many = len({c.pair for _, c, _ in rows}) > 1
+    families = wide and any(row.family != row.name for _, _, row in rows)
     cells = list[Sequence[str]]()
     for name, c, row in rows:
-        ood, interval = f"{100 * row.ood.value:.1f}", row.ood.interval
-        if interval is not None:
-            ood += f" ({100 * interval.lower:.1f}-{100 * interval.upper:.1f})"
         r_squared = [f"{row.line.r_squared:.3f}" if row.line else ""] if many else []
         explained = row.line is None or c.settings.is_line(row.line)
         predicted, beyond = "-", "see below" if explained else NO_LINE
         if row.robustness is not None:
             mark = OUTSIDE if row.robustness.extrapolates else ""
             predicted, beyond = f"{mark}{100 * row.robustness.predicted:.1f}", str(row.robustness)
-        cells.append((name, f"{100 * row.id.value:.1f}", ood, *r_squared, predicted, beyond))
+        named = (name, row.family) if families else (name,)
+        ood = _accuracy(row.ood)
+        cells.append((*named, f"{100 * row.id.value:.1f}", ood, *r_squared, predicted, beyond))
     right = ["ID\n%", "OOD %\n(99.5% interval)", *(["\nR²"] if many else []), "by the\nline, %",
              "effective robustness\n[95% interval]"]  # fmt: skip
-    return _table(f"Effective robustness {title}", [f"\n{first}"], right, cells, width=15)
+    left = [f"\n{first}", *(["\nfamily"] if families else [])]
+    return _table(f"Effective robustness {title}", left, right, cells, width=15)
+
+
+def _accuracy(accuracy: Accuracy) -> str:
+    """An accuracy in percent, with its interval where that is known."""
+    text, interval = f"{100 * accuracy.value:.1f}", accuracy.interval
+    if interval is None:
+        return text
+    return f"{text} ({100 * interval.lower:.1f}-{100 * interval.upper:.1f})"
+
+
+def _signed(share: float) -> str:
+    return f"{100 * share:+.1f}" if abs(share) >= 5e-4 else "0.0"
+
+
+def _names(points: Iterable[Point]) -> set[str]:
+    return {point.name for point in points}
 
 
 def _content(c: Comparison) -> dict[str, Any]:
@@ -169,7 +223,7 @@ def _record(c: Comparison, row: Row) -> dict[str, Any]:
     r = row.robustness
     return {
         "baselines": c.source, "id_set": c.pair.id, "ood_set": c.pair.ood, "model": row.name,
-        **_counts("id", row.id), **_counts("ood", row.ood),
+        "family": row.family, **_counts("id", row.id), **_counts("ood", row.ood), "drop": row.drop,
         "line_r_squared": None if row.line is None else row.line.r_squared,
         "predicted": None if r is None else r.predicted,
         "effective_robustness": None if r is None else r.effective,

@@ -1,5 +1,6 @@
 """Where models and baselines come from: folders of finished runs, shipped tables, CSV files."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,8 @@ from pyarrow import ArrowInvalid
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics import Accuracy
-from diffclf_lightning.results import RunFolder
+from diffclf_lightning.results import RunFolder, family, run_folders
+from diffclf_lightning.robustness.joined import join
 from diffclf_lightning.robustness.tables import (
     Model,
     Table,
@@ -17,6 +19,8 @@ from diffclf_lightning.robustness.tables import (
 )
 
 DEFAULT_BASELINES = ("testbed", "timm", "digits")
+OTHERS = ("robustness.json", "compare.csv", "compare-pairs.csv")
+"""Files of comparisons, which beside runs are passed over, and so are folders of theirs alone."""
 RUNS = "runs"
 """Name of the table that finished runs make together."""
 
@@ -24,8 +28,8 @@ RUNS = "runs"
 def read_run(folder: str | Path, *, other_losses: bool = False) -> list[Model]:
     """The model of a finished run, and if asked for once more for each of its other losses.
 
-    It is named after its folder, of its network's family; sets without numbers of correct images
-    are passed over. A folder without a finished run is an InputError.
+    It is named after its folder, of the family of its network or denoiser; sets without numbers of
+    correct images are passed over. A folder without a finished run is an InputError.
     """
     run, own = RunFolder(folder), Path(folder).resolve().name
     described, reports = (run.summary()[part] for part in ("run", "sets"))
@@ -45,30 +49,34 @@ def read_run(folder: str | Path, *, other_losses: bool = False) -> list[Model]:
     return [
         Model(
             name=name,
-            family=str(described.get("model", own)),
+            family=family(described),
             accuracies={s: Accuracy.of(c["correct"], c["total"]) for s, c in counts.items()},
             images=images,
             candidates={s: report.get("candidate_labels") for s, report in sets.items()},
             weights=described.get("weights"),
+            decided=json.dumps([described, name.removeprefix(own)], sort_keys=True),
         )
         for name, counts in by_name.items()
     ]
 
 
 def read_models(sources: Sequence[str], *, other_losses: bool = False) -> list[Model]:
-    """Models of finished runs' folders, CSV files or shipped tables.
+    """Models of finished runs' folders (also of globs and of folders of them), CSV files or tables.
 
-    Folders that hold comparisons alone are passed over. Two models of one name are an InputError.
+    Folders that hold comparisons alone are passed over; runs of one model on other sets are joined.
+    Two models of one name are an InputError.
     """
     models: list[Model] = []
     for source in sources:
-        folder = Path(source)
-        if not folder.is_dir():
+        folders = [path for path in run_folders(source) if path.is_dir()]
+        if not folders and Path(source).name not in OTHERS:
             models += read_table(source).models
-        elif (folder / "summary.json").is_file() or not (folder / "robustness.json").is_file():
-            models += read_run(folder, other_losses=other_losses)
-    _check_names("models", [model.name for model in models])
-    return models
+        for folder in folders:
+            if RunFolder(folder).begun or not any((folder / name).is_file() for name in OTHERS):
+                models += read_run(folder, other_losses=other_losses)
+    joined = join(models)
+    _check_names("models", [model.name for model in joined])
+    return joined
 
 
 def read_baselines(sources: Sequence[str]) -> list[Table]:
@@ -78,7 +86,10 @@ def read_baselines(sources: Sequence[str]) -> list[Table]:
     weights, are an InputError.
     """
     shipped = shipped_tables()
-    folders = [name for name in sources if Path(name).is_dir() and name not in shipped]
+    folders = [
+        name for name in sources
+        if name not in shipped and any(path.is_dir() for path in run_folders(name))
+    ]  # fmt: skip
     tables = [read_table(source) for source in sources if source not in folders]
     if folders:
         runs = read_models(folders)

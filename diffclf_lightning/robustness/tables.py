@@ -36,6 +36,7 @@ class Model:
         images: Names of the images by test set, where they are known.
         candidates: Labels among which it chose, by test set, where they are known; None for all.
         weights: A short name of its weights, where it is known.
+        decided: All that decided its results but the sets, where it is known.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Model:
     images: Mapping[str, frozenset[str]] = field(default_factory=dict)
     candidates: Mapping[str, object] = field(default_factory=dict)
     weights: str | None = None
+    decided: str | None = None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,25 @@ class Question:
     allowed: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a classifier chooses among, and how its scores are read.
+
+    Args:
+        candidates: Its candidates, before a set restricts them.
+        classnames: Class names in the order of labels. Defaults to None: labels have no names.
+        temperature: Factor on scores in probabilities.
+        calibrated: Whether that was fitted, so that probabilities mean something.
+        metric: Name of the metric that is published for the data.
+    """
+
+    candidates: Candidates
+    classnames: Sequence[str] | None = None
+    temperature: float = 1.0
+    calibrated: bool = True
+    metric: str = "accuracy"
+
+
 class Task(ABC):
     """What a set asks, and how its answers are counted.
 
@@ -44,16 +63,17 @@ class Task(ABC):
     brings_candidates: ClassVar[bool] = False
     """Whether every sample has candidates of its own."""
 
-    def bind(self, candidates: Candidates, temperature: float, metric: str) -> Self:
-        """The task for one set.
+    def bind(self, asked: Asked) -> Self:
+        """The task for the sets of one run.
 
         Args:
-            candidates: Candidates of the classifier, before a set restricts them.
-            temperature: Factor on scores in probabilities.
-            metric: Name of the metric that is published for the set.
+            asked: What the classifier chooses among, and how its scores are read.
 
         Returns:
             The task itself, or a copy.
+
+        Raises:
+            InputError: If the task does not fit.
         """
         return self
 
@@ -68,6 +88,10 @@ class Task(ABC):
             The task itself, or a copy.
         """
         return self
+
+    def describe(self) -> dict[str, Any]:
+        """What of the task decides results, as plain values."""
+        return {"task": type(self).__name__}
 
     @abstractmethod
     def check(self, batch: Batch, set_name: str, needs: Sequence[str] = ()) -> None:

@@ -1,6 +1,6 @@
 """Classification: one label an image."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from typing import Any, ClassVar, Self
 
@@ -11,11 +11,12 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from diffclf_lightning.answers import Answer, Batch
-from diffclf_lightning.candidates import Candidates, merged_labels
+from diffclf_lightning.candidates import merged_labels
+from diffclf_lightning.classnames import nearest
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import best_candidates, log_posterior, per_label
 from diffclf_lightning.metrics import ClassificationReport, classification_report, fit_temperature
-from diffclf_lightning.tasks.base import Question, Task
+from diffclf_lightning.tasks.base import Asked, Question, Task
 
 MAPS = ("other_predictions",)
 
@@ -24,13 +25,21 @@ class Classification(Task):
     """Which label does an image have?
 
     Samples have an ``image`` and, but for prediction, a ``label``. A label's score is the lowest
-    of its candidates; its probability follows from all scores and the temperature.
+    of its candidates; its probability follows from all scores, the temperature and the priors
+    (Eq. 8), and the likeliest label is the answer.
+
+    Args:
+        class_priors: How often each class is met, above 0, by its name or in the order of labels;
+            their sum does not matter. Defaults to None: all alike. They ask for a fitted
+            temperature, without which they decide alone.
     """
 
     schema: ClassVar[pa.Schema] = pa.schema(
         {
             "label": pa.int64(),
+            "label_name": pa.string(),
             "prediction": pa.int64(),
+            "prediction_name": pa.string(),
             "scores": pa.list_(pa.float32()),
             "standard_errors": pa.list_(pa.float32()),
             "counts": pa.list_(pa.int32()),
@@ -52,15 +61,46 @@ class Classification(Task):
     )
     fitted: ClassVar[Sequence[str]] = ("label", "scores")
 
-    def __init__(self) -> None:
+    def __init__(self, class_priors: Mapping[str, float] | Sequence[float] | None = None) -> None:
+        self.class_priors = class_priors
         self.labels: Collection[int] = ()
-        self.num_labels, self.temperature, self.metric = 0, 1.0, "accuracy"
+        self.num_labels, self.prior = 0, torch.zeros(0)
+        self.asked: Asked
 
-    def bind(self, candidates: Candidates, temperature: float, metric: str) -> Self:
+    def describe(self) -> dict[str, Any]:
+        priors = self.class_priors
+        plain = dict(priors) if isinstance(priors, Mapping) else priors and list(priors)
+        return {**super().describe(), "class_priors": plain}
+
+    def bind(self, asked: Asked) -> Self:
         bound = copy(self)
-        bound.labels, bound.temperature = frozenset(candidates.labels), temperature
-        bound.num_labels, bound.metric = max(candidates.labels) + 1, metric
+        bound.asked, bound.labels = asked, frozenset(asked.candidates.labels)
+        bound.num_labels = max(asked.candidates.labels) + 1
+        bound.prior = bound._prior(asked.classnames)
         return bound
+
+    def _prior(self, classnames: Sequence[str] | None) -> Tensor:
+        """Prior of each label."""
+        given = self.class_priors
+        if given is None:
+            return torch.ones(self.num_labels, dtype=torch.float64)
+        expected = "Expected argument `class_priors` to have a number above 0 for each of the "
+        expected += f"{self.num_labels} classes"
+        if isinstance(given, Mapping):
+            names = classnames or ()
+            for name in given:
+                if name not in names:
+                    close = ", ".join(nearest(name, names)) or "none"
+                    raise InputError(f"{expected}, but got {name!r} (nearest: {close}).")
+            given = [given.get(name, float("nan")) for name in names]
+        if len(given) != self.num_labels or not all(0 < p < float("inf") for p in given):
+            raise InputError(f"{expected}, but got {self.class_priors}. Name every class once.")
+        return torch.tensor(list(given), dtype=torch.float64)
+
+    def name_of(self, label: int) -> str | None:
+        """Name of a label, or None where labels have no names."""
+        names = self.asked.classnames
+        return None if names is None else names[label]
 
     def of_set(self, dataset: Any, set_name: str) -> Self:
         if not hasattr(dataset, "candidate_labels"):  # `labels` of others may mean anything
@@ -132,10 +172,16 @@ class Classification(Task):
     def columns(self, answer: Answer, batch: Batch) -> dict[str, Any]:
         best = best_candidates(answer.decisive, answer.labels, self.num_labels)
         scores = per_label(answer.decisive, best, torch.inf)
-        log_probabilities = log_posterior(scores, self.temperature)
+        log_probabilities = self._log_posterior(scores)
+        if self.class_priors is None:  # rounding of probabilities must not decide
+            prediction = answer.labels[answer.decisive.argmin(dim=1)]
+        else:
+            prediction = log_probabilities.argmax(dim=1)
         columns: dict[str, Any] = {
             "label": None,
-            "prediction": answer.labels[answer.decisive.argmin(dim=1)],
+            "label_name": None,
+            "prediction": prediction,
+            "prediction_name": self._names(prediction),
             "scores": scores,
             "standard_errors": per_label(answer.standard_errors, best, torch.nan),
             "counts": per_label(answer.counts, best, 0).int(),
@@ -155,10 +201,22 @@ class Classification(Task):
         }
         if "label" in batch:
             label = batch["label"].long().to(scores.device)[:, None]
-            columns["label"] = label[:, 0]
-            columns["rank"] = (scores < scores.gather(1, label)).sum(dim=1)
+            columns["label"], columns["label_name"] = label[:, 0], self._names(label[:, 0])
+            likelier = log_probabilities > log_probabilities.gather(1, label)
+            columns["rank"] = likelier.sum(dim=1)
             columns["negative_log_likelihood"] = -log_probabilities.gather(1, label)[:, 0]
         return columns
+
+    def log_probabilities(self, answer: Answer) -> Tensor:
+        """Natural logarithms, shape ``(images, labels)``."""
+        best = best_candidates(answer.decisive, answer.labels, self.num_labels)
+        return self._log_posterior(per_label(answer.decisive, best, torch.inf))
+
+    def _log_posterior(self, scores: Tensor) -> Tensor:
+        return log_posterior(scores, self.asked.temperature, self.prior.to(scores))
+
+    def _names(self, labels: Tensor) -> list[str | None]:
+        return [self.name_of(int(label)) for label in labels]
 
     def right(self, columns: dict[str, Any]) -> Tensor | None:
         if columns["label"] is None:
@@ -179,7 +237,8 @@ class Classification(Task):
             others={name: np.array(labels) for name, labels in others.items()},
             num_labels=len(self.labels),
             skipped=skipped,
-            metric=self.metric,
+            metric=self.asked.metric,
+            calibrated=self.asked.calibrated,
         )
 
     def fit(self, rows: pa.Table) -> dict[str, float]:

@@ -173,7 +173,7 @@ def trainer(**kwargs):
 
 def test_a_network_of_other_classes_is_refused():
     classifier = TimmClassifier("test_vit", False, num_classes=7, in_chans=1)
-    with pytest.raises(InputError, match=r"network of 10 classes.*but test_vit gives 7"):
+    with pytest.raises(InputError, match="10 names for 7 classes"):
         trainer().test(classifier, datamodule=Digits(num_test=5))
 
 

@@ -18,7 +18,8 @@ from torch import nn
 
 from diffclf_lightning.baselines import torchvision as torchvision_module
 from diffclf_lightning.baselines.discriminative import DiscriminativeClassifier, Preprocessing
-from diffclf_lightning.cli import CONFIGS, main
+from diffclf_lightning.cli import main
+from diffclf_lightning.configurations import CONFIGS
 from diffclf_lightning.datamodules import ImageNetShifts
 from diffclf_lightning.denoisers import DiTDenoiser, ResizeCenterCrop
 

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
-from diffclf_lightning import InputError
+from diffclf_lightning import Candidates, InputError
 from diffclf_lightning.baselines import TimmClassifier
 from diffclf_lightning.cli import main
 from diffclf_lightning.datamodules import Digits
@@ -49,7 +49,7 @@ def classifier(seed):
 def test_loss_is_the_smoothed_cross_entropy(classifier):
     images, labels = torch.randint(256, (6, 3, 32, 32), dtype=torch.uint8), torch.arange(6) % 3
     could = torch.tensor([True, True, True, True, False, True])
-    classifier.num_labels = 3
+    classifier._candidates = Candidates.from_class_ids(3)
     classifier.log = lambda *args, **kwargs: None
     batch = {"image": images, "label": labels, "readable": could}
     loss = classifier.eval().training_step(batch, 0)

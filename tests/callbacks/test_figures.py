@@ -6,13 +6,13 @@ from diffclf_lightning.answers import Answer, Predictions
 from diffclf_lightning.callbacks.figures import MANY, draw_errors
 from diffclf_lightning.candidates import Candidates
 from diffclf_lightning.evaluation import MeanError
-from diffclf_lightning.tasks import Classification
+from diffclf_lightning.tasks import Asked, Classification
 
 
 def predictions(candidates):
     errors = torch.rand(2, candidates, 6)
     errors[1, 3] -= 1
-    task = Classification().bind(Candidates.from_class_ids(candidates), 1.0, "accuracy")
+    task = Classification().bind(Asked(Candidates.from_class_ids(candidates)))
     answer = Answer.from_table(table_of(l2=errors), [MeanError("l2")])
     columns = task.columns(answer, {"label": torch.tensor([2, 3])})
     return Predictions("set", ["a", "b"], [0, 1], ["", ""], 0.1, columns)

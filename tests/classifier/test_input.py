@@ -12,7 +12,6 @@ from diffclf_lightning import (
     Full,
     InputError,
     PiecewiseWeight,
-    Staged,
     WeightedError,
 )
 
@@ -20,7 +19,6 @@ from diffclf_lightning import (
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"strategy": Staged((1, 2), (7, 1))}, "`keep` to be at most 6"),
         ({"temperature": 0.0}, "`temperature`"),
         ({"evaluations_per_batch": 0}, "`evaluations_per_batch`"),
         ({"temperature": float("nan")}, "`temperature`"),
@@ -29,7 +27,7 @@ from diffclf_lightning import (
         ({"loss": "l3"}, "`loss`"),
         ({"template": "a {}"}, "`classnames` with a template"),
         ({"template": "a photo", "classnames": ["x"]}, "`template`"),
-        ({"classnames": ["x"] * 5}, "5 names for 6 labels"),
+        ({"classnames": ["x"] * 5}, "5 names for 6 classes"),
         ({"candidates": Candidates([0], [0]), "template": "a {}"}, "got both"),
         ({"candidates": Candidates([0, 1], [0, 1])}, r"labels of set 'test'.*but got 2"),
     ],

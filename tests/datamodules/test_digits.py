@@ -3,8 +3,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from diffclf_lightning import InputError
-from diffclf_lightning.datamodules import Digits
-from diffclf_lightning.datamodules.digits import SHIFTS, random_affine
+from diffclf_lightning.datamodules import Augmentation, Digits
+from diffclf_lightning.datamodules.digits import SHIFTS
 from diffclf_lightning.denoisers import ResizeCenterCrop
 
 
@@ -77,6 +77,6 @@ def test_bad_arguments_are_named(kwargs, message):
 
 def test_augmentation_changes_the_share_that_was_asked_for(seed):
     images = torch.randint(256, (2000, 1, 8, 8), dtype=torch.uint8)
-    assert torch.equal(random_affine(images, 0.0), images)
-    changed = (random_affine(images, 0.7) != images).flatten(1).any(dim=1).float().mean()
+    assert torch.equal(Augmentation(share=0)(images), images)
+    changed = (Augmentation(share=0.7)(images) != images).flatten(1).any(dim=1).float().mean()
     assert changed == pytest.approx(0.7, abs=0.05)

@@ -125,7 +125,7 @@ def test_a_wrong_row_is_named_by_its_line(table, row, said):
     ("header", "lines", "said"),
     [
         ("file,label", ["a.jpg,pug"], "no column path"),
-        ("path,class", ["a.jpg,pug"], "no column label"),
+        ("path,class", [f"{FILES[0]},pug"], "no column label"),
         ("path,label", [], "no rows"),
         ("", [], "no column path"),
     ],

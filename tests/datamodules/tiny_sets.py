@@ -81,8 +81,8 @@ def pets(root: Path, rng: random.Random) -> Tiny:
         (35, "wheaten_terrier"),
         (2, "american_pit_bull_terrier"),
     ]:
-        for _ in range(2):
-            stem = f"{name}_{rng.randrange(300)}"
+        for number in rng.sample(range(300), 2):
+            stem = f"{name}_{number}"
             tiny.truth[f"images/{stem}.jpg"] = (label, save(base / f"images/{stem}.jpg", rng))
             lines.append(f"{stem} {label + 1} {1 if label == 0 else 2} 1")
     save(base / "images/pug_1.jpg", rng)

@@ -17,6 +17,7 @@ def load(folder, **arguments):
 def edit_weights(file, edit):
     weights = load_file(file)
     edit(weights)
+    file.unlink()  # models that are loaded may still read from it
     save_file(weights, file, metadata={"format": "pt"})
 
 

@@ -4,7 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from running import table_of
 
-from diffclf_lightning import ErrorTable, Full, InputError, NestedGrid, PublishedGrid, Staged
+from diffclf_lightning import (
+    ErrorTable,
+    Full,
+    InputError,
+    NestedGrid,
+    PublishedGrid,
+    Staged,
+    Thinning,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,10 +33,10 @@ def test_bad_stages_are_named(trials, keep, argument):
         Staged(trials, keep)
 
 
-def test_keep_beyond_the_candidates_is_named_when_bound():
-    with pytest.raises(InputError, match=r"`keep`.* 10.*\[11, 1\]"):
-        Staged((1, 2), (11, 1)).bind(10, (1, 2))
-    Staged((1, 2), (10, 1)).bind(10, (1, 2))
+def test_keep_beyond_the_candidates_keeps_all_and_says_so():
+    with pytest.warns(UserWarning, match=r"keep=\[11, 1\].*the 10 that there are"):
+        bound = Staged((1, 2), (11, 1)).bind(10, (1, 2))
+    assert bound.evaluations(10) == 20
 
 
 def test_full_is_one_stage():
@@ -41,7 +49,7 @@ def staged(draw):
     stages = sorted(draw(st.lists(st.integers(1, 30), min_size=1, max_size=4, unique=True)))
     kept = draw(st.lists(st.integers(2, 8), min_size=len(stages) - 1, max_size=3, unique=True))
     keep = (*sorted(kept[: len(stages) - 1], reverse=True), 1)
-    return Staged(stages, keep), draw(st.integers(keep[0], 9))
+    return Staged(stages, keep), draw(st.integers(1, 9))
 
 
 @given(staged(), st.sampled_from([NestedGrid(), PublishedGrid()]), st.integers(0, 2**32 - 1))
@@ -64,14 +72,14 @@ def test_random_strategies_prune_as_algorithm_2_does(strategy_and_candidates, gr
     assert strategy.ends == strategy.stages  # binding changes the copy alone
     for i in range(3):
         alive = allowed[i].nonzero().flatten().tolist()
-        spent, done, last = dict.fromkeys(range(candidates), 0), 0, alive
+        spent, done = dict.fromkeys(range(candidates), 0), 0
         for end, kept in zip(ends, strategy.keep, strict=True):
             spent |= dict.fromkeys(alive, end)
             means = {c: errors[i, c, :end].double().mean().item() for c in alive}
-            last, alive, done = alive, sorted(alive, key=means.__getitem__)[:kept], end
+            alive, done = sorted(alive, key=means.__getitem__)[:kept], end
         assert table.counts[i].tolist() == [spent[c] for c in range(candidates)]
         finalists = bound.finalists(table["l2"])[i].nonzero().flatten().tolist()
-        assert sorted(last) == finalists
+        assert finalists == [c for c in spent if spent[c] == max(spent.values())]
         assert done == ends[-1]
         assert table["l2"].best[i] == alive[0]
     assert int(table.evaluations[0]) == bound.evaluations(candidates)
@@ -82,3 +90,21 @@ def test_equal_candidates_are_kept_in_their_order():
     more = Staged((2, 5), (3, 1)).further(table["l2"])
     assert more.tolist() == [[3, 3, 3, 0]]
     assert table["l2"].best.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "keep"), [(2, (2, 2, 1)), (3, (2, 2, 1)), (10, (4, 2, 1)), (1000, (334, 112, 1))]
+)
+def test_thinning_suits_any_number_of_candidates(candidates, keep):
+    bound = Thinning((4, 12, 50)).bind(candidates, (4, 12, 50))
+    assert bound.keep == keep
+    alive = (candidates, *keep)
+    expected = sum(t * min(a, candidates) for t, a in zip((4, 8, 38), alive, strict=False))
+    assert bound.evaluations(candidates) == expected
+    assert Thinning((4, 12, 50)).evaluations(candidates) == expected
+
+
+@pytest.mark.parametrize("share", [0, 1.0])
+def test_a_share_of_none_or_all_is_named(share):
+    with pytest.raises(InputError, match="`share`"):
+        Thinning(share=share)

@@ -197,8 +197,7 @@ def test_a_mixed_table_is_refused(diffclf, tmp_path):
     assert "all in percent or all as fractions" in out.stderr
 
 
-def test_help_names_the_command(diffclf):
-    assert "diffclf robustness RUN" in diffclf("--help").stdout.replace("\n", " ")
+def test_help_names_its_flags(diffclf):
     assert "--allow-other-classes" in diffclf("robustness", "--help").stdout
 
 
@@ -221,3 +220,49 @@ def test_digits_with_their_shifts_end_with_effective_robustness(diffclf, tmp_pat
     assert "Effective robustness of r against digits" in again
     later = (tmp_path / "later/robustness.csv").read_text()
     assert rows["rotation_10"]["effective_robustness"] in later
+
+
+def test_two_runs_of_ones_own_without_a_line(diffclf, runs, tmp_path):
+    """One baseline makes no line: accuracies are shown, their change, and what is missing."""
+    for baselines in ([], ["--baselines", "a"]):
+        args = ["own", "b", "--pairs", "easy:hard", *baselines, "--output", "r"]
+        out = diffclf("robustness", *args).stdout
+        said = " ".join(out.split())
+        assert f"at least 2 baselines, but got {len(baselines) // 2}" in said
+        assert "no line, so no effective robustness" in said
+        assert "GaussianDenoiser" in out
+        assert all(len(line) <= 80 for line in out.splitlines())
+        with (tmp_path / "r/robustness.csv").open() as file:
+            rows = {row["model"]: row for row in csv.DictReader(file)}
+        for name, row in rows.items():
+            (easy, total), (hard, _) = runs[name]["easy"], runs[name]["hard"]
+            assert float(row["drop"]) == pytest.approx((easy - hard) / total)
+            assert f"{100 * (hard - easy) / total:+.1f}" in out
+            assert (row["family"], row["effective_robustness"]) == ("GaussianDenoiser", "")
+        assert not list((tmp_path / "r").glob("*.png"))
+    wide = ["own", "b", "--baselines", "a", "c", "d", "--pairs", "easy:hard", "--output", "r"]
+    assert "by the" in diffclf("robustness", *wide).stdout
+
+
+def test_runs_of_one_model_on_a_set_each_are_one_model(diffclf, runs, tmp_path):
+    """Whether their sets have names of their own, or one name, as in a sweep."""
+    counts = runs["own"]
+    for name in ("own__clean", "own__turned"):
+        shutil.copytree(tmp_path / "own", tmp_path / "sweep" / name)
+    for name, kept in (("own__clean", "easy"), ("own__turned", "hard")):
+        file = tmp_path / "sweep" / name / "summary.json"
+        summary = json.loads(file.read_text())
+        summary["sets"] = {kept: summary["sets"][kept]}
+        file.write_text(json.dumps(summary))
+    diffclf("robustness", "sweep", "--pairs", "easy:hard", "--output", "r")
+    file = tmp_path / "sweep/own__turned/summary.json"
+    summary = json.loads(file.read_text())
+    summary["sets"] = {"easy": summary["sets"]["hard"]}
+    file.write_text(json.dumps(summary))
+    diffclf("robustness", "sweep/*", "--pairs", "clean:turned", "--output", "s")
+    for folder in "rs":
+        with (tmp_path / folder / "robustness.csv").open() as opened:
+            (row,) = csv.DictReader(opened)
+        assert row["model"] == "own"
+        assert int(row["id_correct"]) == counts["easy"][0]
+        assert int(row["ood_correct"]) == counts["hard"][0]

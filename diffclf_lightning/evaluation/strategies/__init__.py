@@ -2,5 +2,6 @@
 
 from diffclf_lightning.evaluation.strategies.base import Strategy
 from diffclf_lightning.evaluation.strategies.staged import Full, Staged
+from diffclf_lightning.evaluation.strategies.thinning import Thinning
 
-__all__ = ["Full", "Staged", "Strategy"]
+__all__ = ["Full", "Staged", "Strategy", "Thinning"]

@@ -1,5 +1,6 @@
 """Staged pruning, as published."""
 
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Self
@@ -55,14 +56,20 @@ class Staged(Strategy):
                 "last stage decides on one candidate: end `keep` with 1."
             )
 
+    @property
+    def trials(self) -> Sequence[int] | int:
+        """The argument ``trials``."""
+        return self.stages
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(trials={self.stages}, keep={self.keep})"
 
     def bind(self, num_candidates: int, ends: Sequence[int]) -> Self:
         if self.keep[0] > num_candidates:
-            raise InputError(
-                f"Expected the entries of argument `keep` to be at most {num_candidates}, the "
-                f"number of candidates, but got {list(self.keep)}. Keep fewer."
+            warnings.warn(
+                f"keep={list(self.keep)} keeps all candidates where it is more than the "
+                f"{num_candidates} that there are.",
+                stacklevel=2,
             )
         return super().bind(num_candidates, ends)
 
@@ -101,6 +108,10 @@ class Full(Staged):
 
     def __init__(self, trials: int) -> None:
         super().__init__(trials=(trials,), keep=(1,))
+
+    @property
+    def trials(self) -> int:
+        return self.stages[0]
 
     def __repr__(self) -> str:
         return f"Full(trials={self.stages[0]})"

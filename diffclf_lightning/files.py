@@ -12,5 +12,5 @@ def write_whole(file: Path, text: str) -> None:
         text: Its content.
     """
     partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    partial.write_text(text)
+    partial.write_text(text, encoding="utf-8")
     partial.replace(file)

@@ -1,0 +1,96 @@
+"""Checkpoints that hold the arguments of their model, so that loading needs nothing else."""
+
+from copy import deepcopy
+from typing import Any, Self
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
+
+from diffclf_lightning.arguments import NotPlainError, check_given, given_arguments, plain
+from diffclf_lightning.errors import input_error_behind
+
+NOT_STORED = "arguments_not_stored"
+"""Entry of a checkpoint that has the classes of the arguments which it does not hold."""
+
+
+class WholeCheckpoints(LightningModule):
+    """A module that stores the arguments of its constructor in checkpoints, as plain values."""
+
+    trained_here: frozenset[str] = frozenset({"optimizer", "lr_scheduler"})
+    """Arguments that matter to ``fit`` alone: no checkpoint holds them."""
+
+    _given: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        made = super().__new__(cls)
+        made.__dict__["_given"] = given_arguments(cls, args, kwargs)
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy that shares what makes optimizers: of the command line, it holds all of it."""
+        for name in self.trained_here & vars(self).keys():
+            memo[id(vars(self)[name])] = vars(self)[name]
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        made.__setstate__(deepcopy(self.__getstate__(), memo))
+        return made
+
+    def settled_arguments(self) -> dict[str, Any]:
+        """Arguments that have become others than those that the constructor got."""
+        return {}
+
+    @property
+    def awaits_checkpoint(self) -> bool:
+        """Whether the network is not made yet, since its sizes come from data or a checkpoint."""
+        return False
+
+    @property
+    def fitting(self) -> bool:
+        """Whether a trainer has the module for ``fit``."""
+        return self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store the arguments as plain values, so that ``load_from_checkpoint`` needs no others."""
+        stored: dict[str, Any] = {}
+        not_stored: dict[str, str] = {}
+        for name, value in {**self._given, **self.settled_arguments()}.items():
+            try:
+                if name not in self.trained_here:
+                    stored[name] = plain(value)
+            except (NotPlainError, UnicodeDecodeError):
+                not_stored[name] = type(value).__name__
+        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {
+            "_class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "_instantiator": "lightning.pytorch.cli.instantiate_module",
+            **stored,
+        }
+        checkpoint[NOT_STORED] = not_stored
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint whose arguments are not whole, where no trainer has the model."""
+        if self._trainer is None:
+            given = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
+            check_given(checkpoint.get(NOT_STORED, {}), given)
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:
+        """Load a model from a checkpoint, which holds its arguments.
+
+        Args:
+            checkpoint_path: The file.
+            *args: As :meth:`lightning.pytorch.LightningModule.load_from_checkpoint` takes them.
+            **kwargs: The same, and arguments of the constructor in place of the stored ones.
+
+        Raises:
+            InputError: If an argument could not be stored and is not given, or does not fit.
+        """
+        load = super().load_from_checkpoint
+        try:
+            return load(checkpoint_path, *args, **kwargs)
+        except Exception as error:
+            if (said := input_error_behind(error)) is not None:
+                raise said from error
+            checkpoint = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
+            check_given(checkpoint.get(NOT_STORED, {}), kwargs)
+            raise

@@ -1,0 +1,279 @@
+"""``diffclf classify``: what images show, in one line."""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from diffclf_lightning.errors import InputError
+from diffclf_lightning.extras import needed
+
+if TYPE_CHECKING:
+    from diffclf_lightning.classifier import DiffusionClassifier
+    from diffclf_lightning.evaluation import Staged
+    from diffclf_lightning.guesses import Guess
+
+TEXT_TO_IMAGE = "stabilityai/stable-diffusion-2-base"
+TEMPLATE = "a photo of a {}."
+STAGES = ((0.1, 5), (0.3, 2), (1.0, 1))
+"""Shares of the trials, and how many candidates are kept after each."""
+MOST_DRAWN = 12
+"""Images of a figure."""
+DESCRIPTION = f"""\
+Say what images show. Choose among --names (put into --template), among whole captions (--prompts,
+"which of these fits?"), or among the classes of a class-conditional model. Without --denoiser it
+is {TEXT_TO_IMAGE}; diffclf/digits-dit and diffclf/digits-text are in the package.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command's arguments."""
+    made = argparse.ArgumentParser(prog="diffclf classify", description=DESCRIPTION)
+    add = made.add_argument
+    add("images", nargs="+", metavar="IMAGE", help="image files, or folders of them")
+    add(
+        "--names",
+        nargs="+",
+        metavar="NAME",
+        help='class names: "cat, dog" or cat dog; default: all that a model of classes knows',
+    )
+    add(
+        "--prompts",
+        nargs="+",
+        metavar="PROMPT",
+        help="whole captions, or a file: one caption a line, or a CSV with a column prompt",
+    )
+    add("--denoiser", metavar="ID", help="hub id, folder of a pipeline, or diffclf/NAME")
+    add("--template", help=f"sentence with {{}} for a name; default: {TEMPLATE!r}")
+    add("--trials", type=int, default=100, help="trials of the best candidates; default: 100")
+    add("--top", type=int, default=3, help="classes that are shown of each image; default: 3")
+    add("--calibration", metavar="RUN", help="run that diffclf calibrate was given")
+    add("--device", help="cpu, cuda, mps; default: the best there is")
+    add("--dtype", default="auto", help="float32, float16, bfloat16; default: bfloat16 on cuda")
+    add("--seed", type=int, default=0, help="seed of the noise; default: 0")
+    add("--json", action="store_true", help="print JSON, all classes of each image")
+    add("--save-figure", metavar="FILE", help="draw the images with the error of every class")
+    return made
+
+
+def main(args: Sequence[str], console: Console | None = None) -> None:
+    """Run the command.
+
+    Args:
+        args: Its arguments.
+        console: Where the table is printed.
+
+    Raises:
+        InputError: If an argument is wrong, or an image cannot be read.
+    """
+    options = parser().parse_args(list(args))
+    files = _files(options.images)
+    _check(options)
+    names = _names(options)
+    classifier = _classifier(options, names)
+    guesses = _classified(classifier, files, names)
+    if options.save_figure:
+        _draw(Path(options.save_figure).expanduser(), classifier, files, guesses)
+    if options.json:
+        plain = [_plain(file, guess) for file, guess in zip(files, guesses, strict=True)]
+        sys.stdout.write(json.dumps(plain, indent=2) + "\n")
+        return
+    console = console or Console()
+    console.print(_table(files, guesses, options.top))
+    if not classifier.calibrated:
+        said = "Not calibrated: probabilities take temperature 1, only their order means something."
+        console.print(f"{said} See diffclf calibrate.", highlight=False)
+
+
+def _check(options: argparse.Namespace) -> None:
+    given = [flag for flag in ("names", "prompts") if getattr(options, flag)]
+    if len(given) > 1:
+        raise InputError("Expected either --names or --prompts, but got both. Drop one.")
+    if not given and options.denoiser is None:
+        raise InputError(
+            "Expected --names or --prompts to choose among, but got neither. Give for instance "
+            '--names "cat, dog".'
+        )
+    if options.template is not None and not options.names:
+        raise InputError("Expected --template with --names, but got no --names.")
+    for flag, value in (("--trials", options.trials), ("--top", options.top)):
+        if value < 1:
+            raise InputError(f"Expected {flag} to be at least 1, but got {value}.")
+    if options.save_figure:
+        needed("matplotlib", "figures")
+
+
+def _files(given: Sequence[str]) -> list[Path]:
+    from diffclf_lightning.datamodules import ImageFiles
+
+    try:
+        return [image.file for image in ImageFiles(given).read()]
+    except InputError as error:
+        raise InputError(str(error).replace("argument `paths`", "IMAGE")) from error
+
+
+def _classifier(options: argparse.Namespace, names: list[str] | None) -> "DiffusionClassifier":
+    import torch
+
+    from diffclf_lightning.classifier import DiffusionClassifier
+    from diffclf_lightning.denoisers import AutoDenoiser
+    from diffclf_lightning.denoisers.auto import DType
+
+    device = options.device or _best_device()
+    dtype = options.dtype
+    if dtype == "auto":
+        dtype = "bfloat16" if device.startswith("cuda") else "float32"
+    if dtype not in get_args(DType):
+        raise InputError(
+            f"Expected --dtype to be one of {', '.join(get_args(DType))}, but got {dtype!r}."
+        )
+    denoiser = AutoDenoiser.from_pretrained(options.denoiser or TEXT_TO_IMAGE, torch_dtype=dtype)
+    takes_text = denoiser.num_classes is None
+    if takes_text and not (options.names or options.prompts):
+        raise InputError(
+            f"Expected --names or --prompts, since {options.denoiser} has no classes of its own."
+        )
+    if not takes_text and (options.prompts or options.template):
+        flag = "--prompts" if options.prompts else "--template"
+        raise InputError(
+            f"Expected no {flag}, since {options.denoiser} takes classes and not words. Choose "
+            "among its classes with --names."
+        )
+    template = (options.template or TEMPLATE) if takes_text and options.names else None
+    classifier = DiffusionClassifier(
+        denoiser,
+        _strategy(options.trials, len(names) if names else denoiser.num_classes or 0),
+        template=template,
+        seed=options.seed,
+        calibration=options.calibration,
+    )
+    try:
+        return classifier.to(torch.device(device))
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"Expected --device to be one that torch has here, but got {options.device!r} "
+            f"({str(error).splitlines()[0]})."
+        ) from error
+
+
+def _strategy(trials: int, candidates: int) -> "Staged":
+    """Pruning in the stages that leave some candidates out."""
+    from diffclf_lightning.evaluation import Staged
+
+    stages = {
+        max(1, round(share * trials)): keep for share, keep in STAGES if keep < max(2, candidates)
+    }
+    return Staged(list(stages), list(stages.values()))
+
+
+def _best_device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _names(options: argparse.Namespace) -> list[str] | None:
+    """Names or captions to choose among, or None for all classes of the model."""
+    if options.names:
+        parts = options.names if len(options.names) > 1 else options.names[0].split(",")
+        return _distinct("--names", [part.strip() for part in parts])
+    if not options.prompts:
+        return None
+    file = Path(options.prompts[0]).expanduser()
+    if len(options.prompts) > 1 or not file.is_file():
+        return _distinct("--prompts", options.prompts)
+    text = file.read_text(encoding="utf-8-sig")
+    if file.suffix == ".csv":
+        rows = list(csv.DictReader(text.splitlines()))
+        if not rows or "prompt" not in rows[0]:
+            raise InputError(f"Expected a column prompt in {file}, but there is none.")
+        return _distinct("--prompts", [row["prompt"].strip() for row in rows])
+    return _distinct("--prompts", [line.strip() for line in text.splitlines() if line.strip()])
+
+
+def _distinct(flag: str, texts: list[str]) -> list[str]:
+    if len(set(texts)) < max(2, len(texts)) or "" in texts:
+        raise InputError(
+            f"Expected {flag} to be at least two, all different and none empty, but got {texts}."
+        )
+    return texts
+
+
+def _classified(
+    classifier: "DiffusionClassifier", files: Sequence[Path], names: list[str] | None
+) -> list["Guess"]:
+    with tqdm(unit="", unit_scale=True, desc="evaluations", leave=False, disable=None) as bar:
+        classifier.on_evaluations = bar.update
+        guesses: list[Guess] = classifier.classify(files, names)
+    return guesses
+
+
+def _table(files: Sequence[Path], guesses: Sequence["Guess"], top: int) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("image", overflow="fold")
+    table.add_column("class", overflow="fold")
+    for heading in ("probability", "error", "evaluations"):
+        table.add_column(heading, justify="right")
+    for file, guess in zip(files, guesses, strict=True):
+        for place, (name, probability) in enumerate(list(guess.probabilities.items())[:top]):
+            first = place == 0
+            table.add_row(
+                str(file) if first else "",
+                name,
+                f"{probability:.1%}",
+                f"{guess.scores[name]:.4f}",
+                f"{guess.evaluations:,}" if first else "",
+                end_section=place == min(top, len(guess.scores)) - 1,
+            )
+    return table
+
+
+def _plain(file: Path, guess: "Guess") -> dict[str, Any]:
+    return {
+        "image": str(file),
+        "class": guess.name,
+        "probability": guess.probability,
+        "calibrated": guess.calibrated,
+        "evaluations": guess.evaluations,
+        "classes": [
+            {"class": name, "probability": probability, "error": guess.scores[name]}
+            for name, probability in guess.probabilities.items()
+        ],
+    }
+
+
+def _draw(
+    file: Path, classifier: "DiffusionClassifier", files: Sequence[Path], guesses: list["Guess"]
+) -> None:
+    import torch
+
+    from diffclf_lightning.callbacks.figures import draw_errors
+    from diffclf_lightning.guesses import pixels_of
+
+    names = sorted(guesses[0].scores)
+    columns = {
+        "scores": torch.tensor([[g.scores[n] for n in names] for g in guesses]),
+        "standard_errors": torch.tensor([[g.standard_errors[n] for n in names] for g in guesses]),
+        "prediction": torch.tensor([names.index(g.name) for g in guesses]),
+        "label": None,
+    }
+    shape = classifier.image_shape
+    pixels = [pixels_of(image, classifier.transform, shape) for image in files]
+    drawn = [(image, columns, place) for place, image in enumerate(pixels)][:MOST_DRAWN]
+    try:
+        draw_errors(drawn, names).savefig(file, dpi=150)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"Expected --save-figure to be a file that can be written, but got {str(file)!r} "
+            f"({error})."
+        ) from error

@@ -1,0 +1,70 @@
+"""torch.compile where the forward passes go: the network of a denoiser, and not what wraps it.
+
+A module that :func:`torch.compile` wraps is only compiled where its own ``forward`` is called. The
+engine calls other methods, so that what was asked of a classifier or a denoiser is applied to the
+network instead.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from diffclf_lightning.errors import InputError
+
+Compile = bool | Mapping[str, Any]
+"""Whether to compile, or how: options of :func:`torch.compile`."""
+
+
+def compile_network(network: nn.Module, how: Compile) -> None:
+    """Compile a network in place; the first batches, which compile, are slow.
+
+    Args:
+        network: The network.
+        how: Whether, or options of :func:`torch.compile`.
+
+    Raises:
+        InputError: If these are none.
+    """
+    if not isinstance(how, bool | Mapping):
+        raise InputError(
+            "Expected argument `compile` to be true, false or options of torch.compile, but got "
+            f"{how!r}."
+        )
+    if how is False:
+        return
+    options = {} if how is True else dict(how)
+    try:
+        network.compile(**options)
+    except (TypeError, RuntimeError) as error:
+        raise InputError(
+            f"Expected argument `compile` to be options of torch.compile, but got {dict(options)} "
+            f"({type(error).__name__}: {error})."
+        ) from error
+
+
+def unwrapped(module: nn.Module) -> tuple[nn.Module, Callable[[Any], Any] | None]:
+    """A module without the wrapper of :func:`torch.compile`, and what that would compile with."""
+    if isinstance(module, torch._dynamo.OptimizedModule):
+        return module._orig_mod, module.dynamo_ctx
+    return module, None
+
+
+def compile_with(network: nn.Module, context: Callable[[Any], Any] | None) -> None:
+    """Compile a network in place as a wrapper would have compiled something else.
+
+    Args:
+        network: The network.
+        context: What :func:`unwrapped` gave.
+    """
+    if context is not None:
+        network._compiled_call_impl = context(network._call_impl)
+
+
+@contextmanager
+def eager() -> Iterator[None]:
+    """Nothing is compiled inside, for passes of many shapes."""
+    with torch.compiler.set_stance("force_eager"):
+        yield
