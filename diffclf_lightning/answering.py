@@ -31,6 +31,8 @@ class Answering(LightningModule):
     """Factor on scores in probabilities."""
     calibrated: bool = True
     """Whether that was fitted, so that probabilities mean something."""
+    adaptive: bool = False
+    """Whether images may take fewer evaluations than :meth:`prepare` says."""
     classnames: Sequence[str] | None = None
     """Class names in the order of labels, where they were given."""
     _candidates: Candidates

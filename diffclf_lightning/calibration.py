@@ -6,6 +6,7 @@ from math import isfinite
 from pathlib import Path
 
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.evaluation import Racing, Strategy, TimeGrid
 from diffclf_lightning.files import write_whole
 
 FILE = "calibration.json"
@@ -19,11 +20,15 @@ class Calibration:
         temperature: Factor on scores in probabilities.
         score: Name of the score that it belongs to.
         images: Number of images that it was fitted on.
+        level: Level of a race, or None.
+        race: The race that it belongs to, as :func:`race_of` says it.
     """
 
     temperature: float
     score: str
     images: int
+    level: float | None = None
+    race: str | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> "Calibration":
@@ -104,3 +109,48 @@ def settled_temperature(
                 f"for {fitted.score!r}. Calibrate a run of this score."
             )
     return (1.0, False) if fitted is None else (fitted.temperature, True)
+
+
+def race_of(race: Racing, grid: TimeGrid, noise: object) -> str:
+    """All that the error rate of a race depends on, beside model and images.
+
+    Args:
+        race: The race.
+        grid: Order of the times.
+        noise: Source of the noise, or how it is written.
+    """
+    return f"{race!r}, {grid!r}, {noise}"
+
+
+def at_calibrated_level(
+    strategy: Strategy, calibration: str | Path | None, grid: TimeGrid | None, noise: object
+) -> Strategy:
+    """The strategy, a race at the level that was fitted for it.
+
+    Args:
+        strategy: The strategy.
+        calibration: Folder of a run, or file, that ``diffclf calibrate`` wrote, or None.
+        grid: Order of the times, or None for that of the strategy.
+        noise: Source of the noise.
+
+    Raises:
+        InputError: If the level was fitted for another race, or the race has one of its own.
+    """
+    if calibration is None or not isinstance(strategy, Racing):
+        return strategy
+    fitted = Calibration.load(calibration)
+    if fitted.level is None:
+        return strategy
+    if strategy.level not in (Racing().level, fitted.level):
+        raise InputError(
+            f"Expected no argument `level` of Racing beside a `calibration` that has one "
+            f"({fitted.level:g}), but got {strategy.level:g}. Drop one."
+        )
+    race = strategy.at(fitted.level)
+    own = race_of(race, grid or race.grid, noise)
+    if own != fitted.race:
+        raise InputError(
+            f"Expected argument `calibration` to have the level of this race, {own}, but it was "
+            f"fitted for {fitted.race}. Race as there, or calibrate a run as this one."
+        )
+    return race

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.compile import to_uncompiled
 from torch import Tensor
 
 from diffclf_lightning.answers import Answer
-from diffclf_lightning.calibration import Calibration, settled_temperature
+from diffclf_lightning.calibration import Calibration, at_calibrated_level, settled_temperature
 from diffclf_lightning.candidates import Candidates, model_classes
 from diffclf_lightning.compiling import Compile, compile_network, compile_with, eager, unwrapped
 from diffclf_lightning.denoisers import Conditioning, Denoiser
@@ -20,7 +20,6 @@ from diffclf_lightning.evaluation import (
     Full,
     Loss,
     MeanError,
-    NestedGrid,
     NoiseBank,
     Noised,
     Score,
@@ -77,13 +76,14 @@ class DiffusionClassifier(ImageClassifier):
         template: Prompt template with ``{}`` for the class name, or several, each prompt of which
             is a candidate.
         classnames: Class names in the order of labels. Defaults to None: the data module's.
-        grid: Which times the trials use, in which order. Defaults to None: :class:`NestedGrid`.
+        grid: Which times the trials use, in which order. Defaults to None: the one that the
+            strategy is made for, :class:`GoldenGrid` for a race and :class:`NestedGrid` for others.
         seed: Seed of the noise.
         noise_per_image: Whether every image has noise of its own.
         temperature: Factor on scores in the posterior. Defaults to None: that of ``calibration``,
             or else 1, which is no calibration.
-        calibration: Folder of a run, or file, that ``diffclf calibrate`` wrote. Defaults to None:
-            what came with the model.
+        calibration: Folder of a run, or file, that ``diffclf calibrate`` wrote: the temperature,
+            and where it has one the level of a race. Defaults to None: what came with the model.
         evaluations_per_batch: Evaluations in one forward pass. Defaults to None: found by trial.
         validation_strategy: Strategy of ``validate`` and of validation within ``fit``. Defaults to
             None: 8 trials for all.
@@ -137,7 +137,9 @@ class DiffusionClassifier(ImageClassifier):
         if isinstance(self.denoiser, Denoiser):  # training makes some when it knows the data
             compile_network(self.denoiser.network, compile)
             compile_with(self.denoiser.network, context)
-        self.strategy = strategy or Full(trials=250)
+        self.grid, self.noise = grid, NoiseBank(seed, noise_per_image)
+        strategy = strategy or Full(trials=250)
+        self.strategy = at_calibrated_level(strategy, calibration, grid, self.noise)
         self.validation_strategy = validation_strategy or Full(trials=8)
         self.losses, self.scores = _losses_and_scores(loss, other_losses, score)
         for one in self.losses:
@@ -149,8 +151,6 @@ class DiffusionClassifier(ImageClassifier):
                 )
         self.candidates = candidates if template is None else PromptEnsemble(template)
         self.classnames = classnames
-        self.grid = grid or NestedGrid()
-        self.noise = NoiseBank(seed, noise_per_image)
         self.classes_by_position = classes_by_position
         self._temperature = temperature, calibration
         self.settle_temperature()
@@ -186,7 +186,8 @@ class DiffusionClassifier(ImageClassifier):
 
     def settled_arguments(self) -> dict[str, Any]:
         temperature = self.temperature if self.calibrated else None
-        return {"denoiser": self.denoiser, "calibration": None, "temperature": temperature}
+        settled = {"denoiser": self.denoiser, "calibration": None, "temperature": temperature}
+        return {**settled, "strategy": self.strategy}
 
     def setup(self, stage: str) -> None:
         if self._compiler_ctx is not None:  # the trainer was given torch.compile(classifier)
@@ -232,8 +233,13 @@ class DiffusionClassifier(ImageClassifier):
     def _used_strategy(self) -> Strategy:
         return self.validation_strategy if self._validating else self.strategy
 
+    @property
+    def adaptive(self) -> bool:  # type: ignore[override]
+        return self._used_strategy.adaptive
+
     def _source(self, strategy: Strategy) -> TrialSource:
-        return TrialSource(self.grid, self.noise, strategy.stages, self.denoiser.sample_shape)
+        grid = self.grid or strategy.grid
+        return TrialSource(grid, self.noise, strategy.stages, self.denoiser.sample_shape)
 
     def describe(self) -> dict[str, Any]:
         strategy = self._used_strategy
@@ -246,7 +252,7 @@ class DiffusionClassifier(ImageClassifier):
             "candidates": None if candidates is None else list(candidates.conditions),
             "labels": None if candidates is None else list(candidates.labels),
             "strategy": repr(strategy),
-            "grid": repr(self.grid),
+            "grid": repr(self.grid or strategy.grid),
             "noise": repr(self.noise),
             "losses": [one.name for one in self.losses],
             "scores": [one.name for one in self.scores],

@@ -18,13 +18,11 @@ from diffclf_lightning.extras import needed
 
 if TYPE_CHECKING:
     from diffclf_lightning.classifier import DiffusionClassifier
-    from diffclf_lightning.evaluation import Staged
+    from diffclf_lightning.evaluation import Strategy
     from diffclf_lightning.guesses import Guess
 
 TEXT_TO_IMAGE = "stabilityai/stable-diffusion-2-base"
 TEMPLATE = "a photo of a {}."
-STAGES = ((0.1, 5), (0.3, 2), (1.0, 1))
-"""Shares of the trials, and how many candidates are kept after each."""
 MOST_DRAWN = 12
 """Images of a figure."""
 DESCRIPTION = f"""\
@@ -53,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--denoiser", metavar="ID", help="hub id, folder of a pipeline, or diffclf/NAME")
     add("--template", help=f"sentence with {{}} for a name; default: {TEMPLATE!r}")
-    add("--trials", type=int, default=100, help="trials of the best candidates; default: 100")
+    add("--trials", type=int, default=100, help="trials of a candidate, at most; default: 100")
     add("--top", type=int, default=3, help="classes that are shown of each image; default: 3")
     add("--calibration", metavar="RUN", help="run that diffclf calibrate was given")
     add("--device", help="cpu, cuda, mps; default: the best there is")
@@ -78,7 +76,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     files = _files(options.images)
     _check(options)
     names = _names(options)
-    classifier = _classifier(options, names)
+    classifier = _classifier(options)
     guesses = _classified(classifier, files, names)
     if options.save_figure:
         _draw(Path(options.save_figure).expanduser(), classifier, files, guesses)
@@ -120,7 +118,7 @@ def _files(given: Sequence[str]) -> list[Path]:
         raise InputError(str(error).replace("argument `paths`", "IMAGE")) from error
 
 
-def _classifier(options: argparse.Namespace, names: list[str] | None) -> "DiffusionClassifier":
+def _classifier(options: argparse.Namespace) -> "DiffusionClassifier":
     import torch
 
     from diffclf_lightning.classifier import DiffusionClassifier
@@ -150,7 +148,7 @@ def _classifier(options: argparse.Namespace, names: list[str] | None) -> "Diffus
     template = (options.template or TEMPLATE) if takes_text and options.names else None
     classifier = DiffusionClassifier(
         denoiser,
-        _strategy(options.trials, len(names) if names else denoiser.num_classes or 0),
+        _strategy(options.trials),
         template=template,
         seed=options.seed,
         calibration=options.calibration,
@@ -164,14 +162,11 @@ def _classifier(options: argparse.Namespace, names: list[str] | None) -> "Diffus
         ) from error
 
 
-def _strategy(trials: int, candidates: int) -> "Staged":
-    """Pruning in the stages that leave some candidates out."""
-    from diffclf_lightning.evaluation import Staged
+def _strategy(trials: int) -> "Strategy":
+    """A race, where there are trials for more than one round."""
+    from diffclf_lightning.evaluation import Full, Racing
 
-    stages = {
-        max(1, round(share * trials)): keep for share, keep in STAGES if keep < max(2, candidates)
-    }
-    return Staged(list(stages), list(stages.values()))
+    return Racing(max_trials=trials) if trials > Racing().min_trials else Full(trials)
 
 
 def _best_device() -> str:

@@ -1,24 +1,21 @@
 """``diffclf score``: answer again by another score, from stored errors, without a model."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from jsonargparse import ArgumentParser
 from rich.console import Console
-from torch import Tensor
 
 from diffclf_lightning.answers import Answer, Predictions
 from diffclf_lightning.callbacks.table import report_table
-from diffclf_lightning.candidates import Candidates
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.evaluation import Score, Timesteps
+from diffclf_lightning.evaluation import ErrorTable, Score
 from diffclf_lightning.files import write_whole
 from diffclf_lightning.metrics import Report
-from diffclf_lightning.results import RunFolder, error_table, rows_of, timesteps_of
+from diffclf_lightning.results import RunFolder, candidates_of, rows_of, stored_errors
+from diffclf_lightning.results.folder import CANDIDATES
 from diffclf_lightning.tasks import Asked, Classification
 
 DESCRIPTION = """\
@@ -26,7 +23,6 @@ Answer again by another score, from the stored errors of a run (--results.errors
 model: for instance --score WeightedError --score.weight ExponentialWeight. Candidates that the run
 pruned stay pruned.
 """
-STORED = ("label", "trial_counts", "errors", "reference_errors")
 
 
 def main(args: Sequence[str], console: Console | None = None) -> None:
@@ -77,61 +73,41 @@ def rescored(run: RunFolder, score: Score, temperature: float | None = None) -> 
     """
     if temperature is not None and not 0 < temperature < float("inf"):
         raise InputError(f"Expected --temperature above 0 and finite, but got {temperature}.")
-    description, timesteps = run.description(), None
+    description = run.description()
     calibrated = temperature is not None
     if temperature is None:
         own = score.name == next(iter(description.get("scores", [])), None)
         calibrated = own and bool(description.get("calibrated"))
         temperature = float(description["temperature"]) if own else 1.0
     parts: dict[str, list[pa.Table]] = {}
-    tasks: dict[str, tuple[Classification, Tensor]] = {}
-    for rows in run.batches(STORED):
-        if not set(STORED) <= set(rows.schema.names) or rows["label"].null_count:
-            break
-        if timesteps is None:
-            timesteps = timesteps_of(description)
-            score.check(timesteps)
-        for name in rows["set"].unique().to_pylist():
-            if name not in tasks:
-                tasks[name] = _task(description, name, temperature, calibrated, run)
-            chosen = rows.filter(pc.field("set") == name)
-            parts.setdefault(name, []).append(_measured(chosen, *tasks[name], score, timesteps))
-    else:
-        reports: dict[str, Report] = {}
-        for name, every in parts.items():
-            report = tasks[name][0].report(pa.concat_tables(every), skipped=0)
-            if report is not None:
-                reports[name] = report
-        if reports:
-            return reports
-    raise InputError(
-        f"Expected RUN to hold stored errors of images with known labels, but {str(run.path)!r} "
-        "has none. Run `diffclf test` with --results.errors true."
-    )
+    tasks: dict[str, Classification] = {}
+    for name, rows, table in stored_errors(run):
+        if name not in tasks:
+            score.check(table.timesteps)
+            tasks[name] = _task(name, temperature, calibrated, run)
+        parts.setdefault(name, []).append(_measured(rows, table, tasks[name], score))
+    reports: dict[str, Report] = {}
+    for name, every in parts.items():
+        report = tasks[name].report(pa.concat_tables(every), skipped=0)
+        if report is not None:
+            reports[name] = report
+    return reports
 
 
-def _task(
-    description: Mapping[str, Any], name: str, temperature: float, calibrated: bool, run: RunFolder
-) -> tuple[Classification, Tensor]:
-    """The task of a set, and the label of each of its candidates."""
-    candidates = Candidates(
-        [str(condition) for condition in description["candidates"]], description["labels"]
-    )
-    metric = "accuracy"
+def _task(name: str, temperature: float, calibrated: bool, run: RunFolder) -> Classification:
+    """The task of a set."""
+    description, metric = run.description(), "accuracy"
     if run.summary_file.is_file():
         metric = run.summary()["sets"].get(name, {}).get("metric", metric)
-    asked = Asked(candidates, description.get("classnames"), temperature, calibrated, metric)
+    names = description.get("classnames")
+    asked = Asked(candidates_of(run), names, temperature, calibrated, metric)
     task = Classification(description.get("class_priors")).bind(asked)
-    restricted = description["candidate_labels"].get(name)
-    own = candidates if restricted is None else candidates.restrict(restricted)
-    return task.restrict(restricted), torch.tensor(own.labels)
+    return task.restrict(description[CANDIDATES].get(name))
 
 
-def _measured(
-    rows: pa.Table, task: Classification, labels: Tensor, score: Score, timesteps: Timesteps
-) -> pa.Table:
+def _measured(rows: pa.Table, table: ErrorTable, task: Classification, score: Score) -> pa.Table:
     """What the report needs of some rows of one set."""
-    answer = Answer.from_table(error_table(rows, labels, timesteps), [score])
+    answer = Answer.from_table(table, [score])
     truth = torch.from_numpy(rows["label"].to_numpy().copy())
     predictions = Predictions(
         set_name="",

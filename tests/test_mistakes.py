@@ -1,5 +1,6 @@
 """What people type wrongly, and what the command line starts without."""
 
+import re
 import subprocess
 import sys
 
@@ -20,7 +21,7 @@ DIGITS = ["test", "--config", "digits"]
         ([*DIGITS, "--model.stratgy.trials=[1]"], "--model.strategy"),
         ([*DIGITS, "--model.strategy.trails=[1]"], "argument of Staged, but got 'trails'"),
         ([*DIGITS, "--model.strategy.trails=[1]"], "The nearest: trials"),
-        ([*DIGITS, "--model.strategy=Stagd"], "Expected one of Full, Staged"),
+        ([*DIGITS, "--model.strategy=Stagd"], "Expected one of Full, Racing, Staged"),
         ([*DIGITS, "--model.strategy=Stagd"], "The nearest: Staged"),
         ([*DIGITS, "--data=ImageFoldr"], "The nearest: ImageFolder"),
         ([*DIGITS, "--data.num_tests=3"], "The nearest: --data.num_test"),
@@ -93,6 +94,9 @@ def test_a_dry_run_says_what_a_test_would_take(diffclf, tmp_path):
     assert float(row[4]) > 0
     assert "MiB" in run.stdout
     assert not (tmp_path / "runs").exists()
+    race = ("--model.strategy", "Racing", "--model.strategy.max_trials=20")
+    run = diffclf("test", "--config", "digits", "--data.num_test=30", *race, "--dry-run")
+    assert re.search(r"digits +30 +at most 200 +at most 6,000 +at most ", run.stdout)
     run = diffclf("test", "--config", "baselines/digits", "--data.num_test=30", "--dry-run")
     assert "30" in run.stdout
 

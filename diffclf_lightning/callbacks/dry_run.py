@@ -29,8 +29,8 @@ class _Timed(Exception):  # noqa: N818
 class DryRun(Callback):
     """Times a few forward passes of each set, says what all would take, and ends the run.
 
-    Nothing is written. The time is what the evaluations take, without loading; a strategy that
-    decides as it goes takes less than the evaluations that are said.
+    Nothing is written. The time is what the evaluations take, without loading. Of a strategy that
+    decides as it goes all is said "at most".
     """
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -47,9 +47,9 @@ class DryRun(Callback):
             each = current.evaluations_per_image
             whole = None if images is None or each is None else images * each
             seconds = None if whole is None else whole / rate / trainer.world_size
-            table.add_row(
-                current.name, _count(images), _count(each), _count(whole), _duration(seconds)
-            )
+            costs = _count(each), _count(whole), _duration(seconds)
+            most = "at most " if classifier.adaptive else ""
+            table.add_row(current.name, _count(images), *(most + cost for cost in costs))
         if trainer.is_global_zero:
             console = Console()
             console.print(table)

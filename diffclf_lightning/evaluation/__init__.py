@@ -33,6 +33,7 @@ from diffclf_lightning.evaluation.noised import (
     Timesteps,
     VTarget,
 )
+from diffclf_lightning.evaluation.replay import replayed
 from diffclf_lightning.evaluation.scored import ScoreTable
 from diffclf_lightning.evaluation.scores import (
     ExponentialWeight,
@@ -44,7 +45,7 @@ from diffclf_lightning.evaluation.scores import (
     UniformWeight,
     WeightedError,
 )
-from diffclf_lightning.evaluation.strategies import Full, Staged, Strategy, Thinning
+from diffclf_lightning.evaluation.strategies import Full, Racing, Staged, Strategy, Thinning
 from diffclf_lightning.evaluation.table import ErrorTable
 from diffclf_lightning.evaluation.trials import (
     NoiseBank,
@@ -73,6 +74,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "PublishedGrid",
+    "Racing",
     "RelativeToReference",
     "ReverseStep",
     "SampleTarget",
@@ -104,4 +106,5 @@ __all__ = [
     "log_posterior",
     "per_label",
     "pixel_bytes",
+    "replayed",
 ]

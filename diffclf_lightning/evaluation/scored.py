@@ -16,7 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from diffclf_lightning.evaluation.ragged import dense, parts, starts
+from diffclf_lightning.evaluation.ragged import Part, dense, parts, starts
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class ScoreTable:
         return dense(self.values, self.counts)
 
     @property
-    def _exact(self) -> torch.dtype:
-        """Type of sums: double where the device has it."""
+    def exact(self) -> torch.dtype:
+        """What sums are computed in, double where the device has it."""
         return torch.float32 if self.values.device.type == "mps" else torch.float64
 
     @cached_property
@@ -100,21 +100,36 @@ class ScoreTable:
     def _differences(self) -> tuple[Tensor, Tensor]:
         return self._mean_and_error(difference=True)
 
+    @cached_property
+    def _begins(self) -> Tensor:
+        return starts(self.counts)
+
+    def behind_best(self, part: Part) -> tuple[Tensor, Tensor]:
+        """How far values are behind the best candidate's at the same trials.
+
+        Args:
+            part: Which values.
+
+        Returns:
+            The differences, and whether the best candidate met the trial.
+        """
+        winner, image = self.best[part.images, None], part.pair // self.counts.shape[1]
+        common = part.trial < self.counts[part.images].gather(1, winner)[image, 0]
+        place = self._begins[part.images].gather(1, winner)[image, 0] + part.trial
+        values = self.values[part.values].to(self.exact)
+        return values - self.values[place.where(common, 0)], common
+
     def _mean_and_error(self, *, difference: bool) -> tuple[Tensor, Tensor]:
         """Mean and standard error of values, or of their differences to the best candidate's."""
-        means, errors = [self.values.new_empty((0, self.counts.shape[1]), dtype=self._exact)], []
-        begins, best = starts(self.counts), self.best[:, None] if difference else None
+        means, errors = [self.values.new_empty((0, self.counts.shape[1]), dtype=self.exact)], []
         for part in parts(self.counts, self.sizes):
-            values = self.values[part.values].to(self._exact)
             counts, pair = self.counts[part.images], part.pair
-            common = torch.ones_like(pair, dtype=torch.bool)
-            if best is not None:
-                image, winner = pair // counts.shape[1], best[part.images]
-                theirs = counts.gather(1, winner)
-                common = part.trial < theirs[image, 0]
-                place = begins[part.images].gather(1, winner)[image, 0] + part.trial
-                values = values - self.values[place.where(common, 0)]
-                counts = torch.minimum(counts, theirs)
+            if difference:
+                values, common = self.behind_best(part)
+                counts = torch.minimum(counts, counts.gather(1, self.best[part.images, None]))
+            else:
+                values = self.values[part.values].to(self.exact)
+                common = torch.ones_like(pair, dtype=torch.bool)
             number = counts.flatten().to(values.dtype)
             summed = torch.zeros_like(number).index_add_(0, pair, values.where(common, 0))
             mean = summed / number

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation.noised import Timesteps
-from diffclf_lightning.evaluation.ragged import added, dense, merged
+from diffclf_lightning.evaluation.ragged import added, dense, merged, parts
 from diffclf_lightning.evaluation.scored import ScoreTable
 from diffclf_lightning.evaluation.scores import MeanError, Score
 
@@ -118,6 +118,31 @@ class ErrorTable:
         behind = added(self.counts, more, together)
         every = {name: merged(old, errors[name], behind) for name, old in self.errors.items()}
         return replace(self, errors=every, counts=self.counts + more, sizes=together)
+
+    def beginning(self, counts: Tensor) -> "ErrorTable":
+        """The table without later trials.
+
+        Args:
+            counts: Number of trials of each candidate that are left, at most those that there are,
+                shape ``(images, candidates)``.
+
+        Returns:
+            The table.
+        """
+        kept = [self.counts.new_empty(0, dtype=torch.bool)]
+        kept += [
+            part.trial < counts[part.images].flatten()[part.pair]
+            for part in parts(self.counts, self.sizes)
+        ]
+        mask, reference = torch.cat(kept), self.reference
+        return replace(
+            self,
+            errors={name: values[mask] for name, values in self.errors.items()},
+            counts=counts,
+            reference=reference and reference.beginning(counts.amax(dim=1, keepdim=True)),
+            finalists=None,
+            sizes=(),
+        )
 
     def dense(self, loss: str) -> Tensor:
         """Errors by a loss, NaN where never evaluated, ``(images, candidates, trials)``."""

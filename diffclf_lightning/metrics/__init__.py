@@ -5,6 +5,7 @@ from diffclf_lightning.metrics.calibration import fit_temperature
 from diffclf_lightning.metrics.intervals import Interval, clopper_pearson
 from diffclf_lightning.metrics.paired import PairedCounts, holm
 from diffclf_lightning.metrics.report import ClassificationReport, Report, classification_report
+from diffclf_lightning.metrics.risk import images_needed, last_within
 
 __all__ = [
     "Accuracy",
@@ -16,4 +17,6 @@ __all__ = [
     "clopper_pearson",
     "fit_temperature",
     "holm",
+    "images_needed",
+    "last_within",
 ]

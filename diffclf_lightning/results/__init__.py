@@ -4,17 +4,20 @@ from diffclf_lightning.results.folder import RunFolder
 from diffclf_lightning.results.found import FoundRuns, family, find_runs, run_folders
 from diffclf_lightning.results.machine import machine
 from diffclf_lightning.results.rows import COMMON, StoredRows, error_table, rows_of, timesteps_of
+from diffclf_lightning.results.stored_errors import candidates_of, stored_errors
 
 __all__ = [
     "COMMON",
     "FoundRuns",
     "RunFolder",
     "StoredRows",
+    "candidates_of",
     "error_table",
     "family",
     "find_runs",
     "machine",
     "rows_of",
     "run_folders",
+    "stored_errors",
     "timesteps_of",
 ]

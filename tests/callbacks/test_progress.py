@@ -2,7 +2,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
-from diffclf_lightning import DiffusionClassifier, Staged
+from diffclf_lightning import DiffusionClassifier, Racing, Staged
 from diffclf_lightning.callbacks import EvaluationProgress, progress
 from diffclf_lightning.denoisers import GaussianDenoiser
 
@@ -29,7 +29,7 @@ class Bar:
 bars: list[Bar] = []
 
 
-def run(monkeypatch, fn, strategy, images=6, **kwargs):
+def run(monkeypatch, fn, strategy, images=6, batch=6):
     monkeypatch.setattr(progress, "tqdm", Bar)
     bars.clear()
     denoiser = GaussianDenoiser(torch.rand(5, 1, 4, 4))
@@ -39,7 +39,7 @@ def run(monkeypatch, fn, strategy, images=6, **kwargs):
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False,
         callbacks=[EvaluationProgress()],
     )  # fmt: skip
-    getattr(trainer, fn)(classifier, DataLoader(data, batch_size=images))
+    getattr(trainer, fn)(classifier, DataLoader(data, batch_size=batch))
     (bar,) = bars
     return bar, strategy.evaluations(5) * images
 
@@ -57,3 +57,19 @@ def test_bar_moves_inside_a_batch(monkeypatch, seed):
 def test_bar_of_predict(monkeypatch, seed):
     bar, evaluations = run(monkeypatch, "predict", Staged((2, 6), (2, 1)))
     assert bar.total == sum(bar.done) == evaluations
+
+
+def test_the_bar_follows_a_race(monkeypatch, seed):
+    """After each batch what is to do is what images took so far; at the end all is done."""
+    totals = []
+    ended = EvaluationProgress.on_test_batch_end
+
+    def recorded(self, *args, **kwargs):
+        ended(self, *args, **kwargs)
+        totals.append(bars[0].total)
+
+    monkeypatch.setattr(EvaluationProgress, "on_test_batch_end", recorded)
+    bar, most = run(monkeypatch, "test", Racing(level=0.4, max_trials=100), images=60, batch=20)
+    assert bar.total == sum(bar.done) < most / 2
+    assert all(total < most / 2 for total in totals)
+    assert len(totals) == 3

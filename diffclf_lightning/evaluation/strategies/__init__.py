@@ -1,7 +1,8 @@
 """Strategies: how many trials each candidate of each image gets."""
 
 from diffclf_lightning.evaluation.strategies.base import Strategy
+from diffclf_lightning.evaluation.strategies.racing import Racing
 from diffclf_lightning.evaluation.strategies.staged import Full, Staged
 from diffclf_lightning.evaluation.strategies.thinning import Thinning
 
-__all__ = ["Full", "Staged", "Strategy", "Thinning"]
+__all__ = ["Full", "Racing", "Staged", "Strategy", "Thinning"]

@@ -7,6 +7,7 @@ from typing import Self
 
 from torch import Tensor
 
+from diffclf_lightning.evaluation.grids import NestedGrid, TimeGrid
 from diffclf_lightning.evaluation.scored import ScoreTable
 
 
@@ -21,6 +22,10 @@ class Strategy(ABC):
     """Cumulative numbers of trials that are asked of the grid, increasing."""
     ends: tuple[int, ...]
     """The same as the grid hands them out; ``stages`` until the strategy is bound."""
+    grid: TimeGrid = NestedGrid()
+    """The order of times that it is made for, which a classifier without a grid takes."""
+    adaptive: bool = False
+    """Whether an image may take fewer evaluations than :meth:`evaluations` says."""
 
     def bind(self, num_candidates: int, ends: Sequence[int]) -> Self:
         """A copy for one set, checked before the first evaluation.
@@ -51,9 +56,8 @@ class Strategy(ABC):
             ``(images, candidates)``; all zero for images that are decided.
         """
 
-    @abstractmethod
     def finalists(self, table: ScoreTable) -> Tensor:
-        """Candidates that may win, once no trial is to be added.
+        """Candidates that may win, once no trial is to be added: those that met the most trials.
 
         Args:
             table: The deciding score.
@@ -61,6 +65,7 @@ class Strategy(ABC):
         Returns:
             Bool, shape ``(images, candidates)``, at least one of each image.
         """
+        return table.allowed & (table.counts == table.counts.amax(dim=1, keepdim=True))
 
     @abstractmethod
     def evaluations(self, num_candidates: int) -> int:

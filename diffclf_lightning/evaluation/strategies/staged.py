@@ -89,10 +89,6 @@ class Staged(Strategy):
         alive = self.finalists(table) & (rank < keep)
         return torch.where(alive, target - done, 0)
 
-    def finalists(self, table: ScoreTable) -> Tensor:
-        """Those that were never pruned. See :meth:`Strategy.finalists`."""
-        return table.allowed & (table.counts == table.counts.amax(dim=1, keepdim=True))
-
     def evaluations(self, num_candidates: int) -> int:
         alive = (num_candidates, *(min(k, num_candidates) for k in self.keep))
         new = (end - start for start, end in pairwise((0, *self.ends)))
