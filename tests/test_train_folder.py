@@ -93,7 +93,8 @@ def test_a_baseline_takes_its_sizes_from_the_folder(tmp_path, diffclf, images):
     few = ["--trainer.max_steps=12", "--data.batch_size=16"]
     run = diffclf("fit", "--config", "baselines/folder", images, *few, "--results.folder=r")
     (tmp_path / "images/train").rename(tmp_path / "elsewhere")
-    diffclf(*said(run, "Test it").split()[1:], "--results.folder=a")
+    tested = diffclf(*said(run, "Test it").split()[1:], "--results.folder=a")
+    assert "are random" not in tested.stderr
     assert len(rows(tmp_path / "a")) == 20
     loaded = TimmClassifier.load_from_checkpoint(said(run, "Checkpoint"))
     assert loaded.preprocessing.shape == (1, 32, 32)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+from lightning.pytorch.utilities import rank_zero_warn
 from timm.data import create_transform, resolve_model_data_config
 from torch import nn
 
@@ -67,7 +68,7 @@ class TimmClassifier(DiscriminativeClassifier):
         self._fixed, self._sizes = fixed, sizes
         scratch = not pretrained and checkpoint_path is None
         self._open = [name for name, size in sizes.items() if size is None] if scratch else []
-        self._waits = False
+        self._waits, self._random = False, scratch
 
     @property
     def awaits_checkpoint(self) -> bool:
@@ -111,11 +112,25 @@ class TimmClassifier(DiscriminativeClassifier):
         )
         self._open, self._waits = [], False
 
+    def on_fit_end(self) -> None:
+        """Remember that weights were trained."""
+        self._random = False
+
+    def on_test_start(self) -> None:
+        """Say if nothing gave the network weights."""
+        if self._random:
+            rank_zero_warn(
+                f"The weights of {self.name} are random: nothing was loaded or trained here. Give "
+                "--ckpt_path, `checkpoint_path`, or pretrained=True."
+            )
+        super().on_test_start()
+
     def settled_arguments(self) -> dict[str, Any]:
         return {"pretrained": False, "checkpoint_path": None, **self._sizes}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the sizes that the checkpoint has."""
+        self._random = False
         arguments = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
         if self._open and "num_classes" in arguments:
             self._take({name: arguments[name] for name in self._sizes})

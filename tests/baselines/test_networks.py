@@ -177,6 +177,15 @@ def test_a_network_of_other_classes_is_refused():
         trainer().test(classifier, datamodule=Digits(num_test=5))
 
 
+def test_random_weights_are_said(recwarn):
+    classifier = TimmClassifier("test_vit", False, num_classes=10, in_chans=1)
+    trainer().test(classifier, datamodule=Digits(num_test=5), verbose=False)
+    said = [str(one.message) for one in recwarn if "are random" in str(one.message)]
+    assert len(said) == 1
+    assert "test_vit" in said[0]
+    assert "--ckpt_path" in said[0]
+
+
 def test_sizes_that_contradict_each_other_are_refused():
     classifier = TimmClassifier(
         "vit_tiny_patch16_224", False, num_classes=10, in_chans=1, input_size=32,
