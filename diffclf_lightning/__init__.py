@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from diffclf_lightning.guesses import Guess
     from diffclf_lightning.prompts import PromptEnsemble, PromptFile, Prompts
+    from diffclf_lightning.shortlists import GradientShortlist, Shortlist
     from diffclf_lightning.tasks import Classification, Task
     from diffclf_lightning.training import DenoiserTraining
 
@@ -66,6 +67,7 @@ _HOMES = {
     ),
     "guesses": ("Guess",),
     "prompts": ("PromptEnsemble", "PromptFile", "Prompts"),
+    "shortlists": ("GradientShortlist", "Shortlist"),
     "tasks": ("Classification", "Task"),
     "training": ("DenoiserTraining",),
 }

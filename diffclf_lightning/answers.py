@@ -14,6 +14,27 @@ from diffclf_lightning.evaluation import ErrorTable, Score
 
 
 @dataclass
+class Shortlisted:
+    """How a shortlist ranked the candidates of some images, each of ``(images, candidates)``.
+
+    Args:
+        scores: Scores as they came, lower is better, infinite where passed over, float32.
+        ranks: Place of each candidate, 0 the first, int64; the bias of scores is taken off.
+        kept: Candidates that race, bool.
+        evaluations: Model evaluations that it took, int64, shape ``(images,)``.
+    """
+
+    scores: Tensor
+    ranks: Tensor
+    kept: Tensor
+    evaluations: Tensor
+
+    def cpu(self) -> "Shortlisted":
+        """The same on the CPU."""
+        return Shortlisted(**{name: tensor.cpu() for name, tensor in vars(self).items()})
+
+
+@dataclass
 class Answer:
     """A classifier's answer for some images among some candidates.
 
@@ -26,6 +47,7 @@ class Answer:
         counts: Number of trials of each candidate, shape ``(images, candidates)``.
         evaluations: Model evaluations of each image, int64, shape ``(images,)``.
         table: The error table, where there is one and it is to be kept.
+        shortlist: How a shortlist ranked the candidates, where there is one.
     """
 
     labels: Tensor
@@ -34,10 +56,16 @@ class Answer:
     counts: Tensor
     evaluations: Tensor
     table: ErrorTable | None = None
+    shortlist: Shortlisted | None = None
 
     @classmethod
     def from_table(
-        cls, table: ErrorTable, scores: Sequence[Score], *, keep_errors: bool = False
+        cls,
+        table: ErrorTable,
+        scores: Sequence[Score],
+        *,
+        keep_errors: bool = False,
+        shortlist: Shortlisted | None = None,
     ) -> "Answer":
         """The answer that an error table gives.
 
@@ -45,6 +73,7 @@ class Answer:
             table: Errors of the images.
             scores: The scores, the one that decides first.
             keep_errors: Whether the table is kept in the answer.
+            shortlist: How the candidates were ranked before.
 
         Returns:
             The answer.
@@ -55,8 +84,9 @@ class Answer:
             {name: candidates.scores for name, candidates in scored.items()},
             scored[scores[0].name].difference_standard_errors,
             table.counts,
-            table.evaluations,
+            table.evaluations + (0 if shortlist is None else shortlist.evaluations),
             table if keep_errors else None,
+            shortlist,
         )
 
     @property
@@ -76,7 +106,8 @@ class Answer:
         }
         scores = {name: values.cpu() for name, values in self.scores.items()}
         table = None if self.table is None else self.table.cpu()
-        return replace(self, **fields, scores=scores, table=table)
+        shortlist = None if self.shortlist is None else self.shortlist.cpu()
+        return replace(self, **fields, scores=scores, table=table, shortlist=shortlist)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Calibration: what was fitted on the stored rows of a run, for later runs to take."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
@@ -22,6 +23,9 @@ class Calibration:
         images: Number of images that it was fitted on.
         level: Level of a race, or None.
         race: The race that it belongs to, as :func:`race_of` says it.
+        shortlist: The shortlist that ``bias`` and ``keep`` belong to, as it is written, or None.
+        bias: Mean score of each candidate by that shortlist, by name.
+        keep: Number of candidates to keep, or None.
     """
 
     temperature: float
@@ -29,6 +33,9 @@ class Calibration:
     images: int
     level: float | None = None
     race: str | None = None
+    shortlist: str | None = None
+    bias: Mapping[str, float] | None = None
+    keep: int | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> "Calibration":

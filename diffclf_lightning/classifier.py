@@ -34,6 +34,7 @@ from diffclf_lightning.evaluation import (
 from diffclf_lightning.image_classifier import ImageClassifier
 from diffclf_lightning.images import Transform
 from diffclf_lightning.prompts import PromptEnsemble, Prompts
+from diffclf_lightning.shortlists import Choice, Shortlist
 from diffclf_lightning.tasks import Task
 from diffclf_lightning.weights import checksum
 
@@ -51,6 +52,7 @@ class Prepared:
     labels: Tensor
     strategy: Strategy
     source: TrialSource
+    shortlist: Shortlist | None
 
 
 class DiffusionClassifier(ImageClassifier):
@@ -90,6 +92,8 @@ class DiffusionClassifier(ImageClassifier):
         task: What sets ask. Defaults to None: one label an image.
         classes_by_position: Whether label ``i`` of the data is class ``i`` of a class-conditional
             model whatever their names. Defaults to False: classes are matched by name.
+        shortlist: Ranks the candidates of each image, the first of which are evaluated. Defaults
+            to None: all are.
         compile: Whether the network is compiled (:func:`torch.compile`), or its options, as
             ``{mode: max-autotune}``. A denoiser or classifier that was given to
             :func:`torch.compile` has its network compiled too.
@@ -117,6 +121,7 @@ class DiffusionClassifier(ImageClassifier):
         validation_strategy: Strategy | None = None,
         task: Task | None = None,
         classes_by_position: bool = False,
+        shortlist: Shortlist | None = None,
         compile: Compile = False,
     ) -> None:
         super().__init__(task)
@@ -151,7 +156,7 @@ class DiffusionClassifier(ImageClassifier):
                 )
         self.candidates = candidates if template is None else PromptEnsemble(template)
         self.classnames = classnames
-        self.classes_by_position = classes_by_position
+        self.classes_by_position, self.shortlist = classes_by_position, shortlist
         self._temperature = temperature, calibration
         self.settle_temperature()
         self.evaluations_per_batch = evaluations_per_batch
@@ -252,6 +257,7 @@ class DiffusionClassifier(ImageClassifier):
             "candidates": None if candidates is None else list(candidates.conditions),
             "labels": None if candidates is None else list(candidates.labels),
             "strategy": repr(strategy),
+            "shortlist": None if self.shortlist is None else self.shortlist.describe(),
             "grid": repr(self.grid or strategy.grid),
             "noise": repr(self.noise),
             "losses": [one.name for one in self.losses],
@@ -278,13 +284,30 @@ class DiffusionClassifier(ImageClassifier):
             compares = any(score.needs_reference for score in self.scores)
             reference = self.denoiser.unconditional() if compares else None
         labels = torch.tensor(candidates.labels, device=self.device)
-        prepared = Prepared(candidates, conditioning, reference, labels, strategy, source)
-        return prepared, strategy.evaluations(len(candidates))
+        shortlist, racing, spent = self.shortlist, len(candidates), 0
+        if shortlist is not None:
+            names = self.label_names
+            choice = Choice(
+                self.denoiser, candidates, names, conditioning, self.noise, self.losses[0]
+            )
+            shortlist = shortlist.bind(choice)
+            racing, spent = shortlist.kept_of(racing), shortlist.evaluations(racing)
+        prepared = Prepared(
+            candidates, conditioning, reference, labels, strategy, source, shortlist
+        )
+        return prepared, spent + strategy.evaluations(racing)
 
     def answer(self, images: Tensor, prepared: Prepared, allowed: Tensor | None = None) -> Answer:
+        size, ranked = self._evaluations_per_batch(images, prepared), None
+        x_0 = self._encode(images)
+        if prepared.shortlist is not None:
+            ranked = prepared.shortlist(images, x_0, allowed, size)
+            allowed = ranked.kept
+            if self.on_evaluations is not None:
+                self.on_evaluations(int(ranked.evaluations.sum()))
         table = evaluate(
             self.denoiser,
-            self._encode(images),
+            x_0,
             prepared.conditioning,
             prepared.source(images),
             prepared.strategy,
@@ -294,10 +317,10 @@ class DiffusionClassifier(ImageClassifier):
             allowed=allowed,
             reference=prepared.reference,
             names=prepared.candidates.names,
-            evaluations_per_batch=self._evaluations_per_batch(images, prepared),
+            evaluations_per_batch=size,
             on_progress=self.on_evaluations,
         )
-        return Answer.from_table(table, self.scores, keep_errors=self.keep_errors)
+        return Answer.from_table(table, self.scores, keep_errors=self.keep_errors, shortlist=ranked)
 
     def warm_up(self, images: Tensor, prepared: Prepared) -> None:
         """Find the number of evaluations in a forward pass."""

@@ -167,3 +167,16 @@ class Denoiser(nn.Module, ABC):
         """What the model says of noised samples, told one row each, in one forward pass."""
         output = self(noised.x_t, noised.at.timestep, conditioning)
         return Prediction(noised, output, self.schedule.target)
+
+    def predict_mixed(
+        self, noised: Noised, conditioning: Conditioning, weights: Tensor
+    ) -> Prediction:
+        """What the model says when it is told mixtures of candidates, in one forward pass.
+
+        Args:
+            noised: Noised samples.
+            conditioning: Conditioning of all candidates.
+            weights: Share of each candidate in what each sample is told, float32, of shape
+                ``(batch, candidates)``. Derivatives by them can be taken.
+        """
+        return self.predict(noised, conditioning.mixed(weights))

@@ -81,6 +81,10 @@ class ClassConditionalDenoiser(PipelineDenoiser):
         ``named`` is the number of classes that have names.
         """
 
+    @abstractmethod
+    def class_embeddings(self) -> list[nn.Embedding]:
+        """The tables of the network with a row a class."""
+
     @property
     def sample_shape(self) -> tuple[int, int, int]:
         size = self.model.config.sample_size
@@ -126,6 +130,23 @@ class ClassConditionalDenoiser(PipelineDenoiser):
         log_variance = None if reverse is None else reverse.log_variance(variance)
         return Prediction(noised, output, self.schedule.target, log_variance)
 
+    def predict_mixed(
+        self, noised: Noised, conditioning: Conditioning, weights: Tensor
+    ) -> Prediction:
+        """See :meth:`Denoiser.predict_mixed`; the network's own embeddings of classes are mixed."""
+        ids = conditioning["class_labels"].to(weights.device)
+
+        def mixed(table: nn.Embedding, _: Any, embedded: Tensor) -> Tensor:
+            with torch.autocast(weights.device.type, enabled=False):
+                return (weights @ table.weight[ids].float()).to(embedded.dtype)
+
+        hooks = [table.register_forward_hook(mixed) for table in self.class_embeddings()]
+        try:
+            return self.predict(noised, self._class_labels([0] * len(weights)))
+        finally:
+            for hook in hooks:
+                hook.remove()
+
     def _output(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
         output: Tensor = self.model(x_t.to(self.model.dtype), timestep, **conditioning).sample
         return output
@@ -142,6 +163,13 @@ class DiTDenoiser(ClassConditionalDenoiser):
         """See :meth:`ClassConditionalDenoiser.embedded_classes`; diffusers adds the null class."""
         count = int(self.model.config.num_embeds_ada_norm)
         return count, count
+
+    def class_embeddings(self) -> list[nn.Embedding]:
+        """See :meth:`ClassConditionalDenoiser.class_embeddings`; each block has its own."""
+        return [
+            block.norm1.emb.class_embedder.embedding_table
+            for block in self.model.transformer_blocks
+        ]
 
 
 class UNetDenoiser(ClassConditionalDenoiser):
@@ -162,3 +190,7 @@ class UNetDenoiser(ClassConditionalDenoiser):
             )
         count = named or int(rows)
         return count, count if rows > count else None
+
+    def class_embeddings(self) -> list[nn.Embedding]:
+        """See :meth:`ClassConditionalDenoiser.class_embeddings`."""
+        return [self.model.class_embedding]

@@ -78,6 +78,23 @@ class Conditioning(Mapping[str, Tensor]):
             lambda keyword: torch.stack([mean(part) for part in self[keyword].split(list(sizes))])
         )
 
+    def mixed(self, weights: Tensor) -> "Conditioning":
+        """Mixtures of the candidates, one row of ``weights`` each, ``(mixtures, candidates)``.
+
+        Of whole numbers and masks the largest among the candidates with a weight is taken.
+        """
+
+        def mixed(keyword: str) -> Tensor:
+            rows = self[keyword].to(weights.device)
+            if rows.is_floating_point():
+                with torch.autocast(weights.device.type, enabled=False):
+                    flat = weights.float() @ rows.float().flatten(1)
+                return flat.reshape(-1, *rows.shape[1:]).to(rows.dtype)
+            present = (weights > 0).reshape(*weights.shape, *(1,) * (rows.ndim - 1))
+            return torch.where(present, rows.long(), rows.long().amin()).amax(dim=1).to(rows.dtype)
+
+        return self._with_rows(mixed)
+
     def replaced(self, drop: Tensor, other: "Conditioning") -> "Conditioning":
         """The same with the rows ``drop``, bool of shape ``(rows,)``, replaced by one row."""
         if set(self) != set(other):

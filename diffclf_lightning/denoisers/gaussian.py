@@ -21,7 +21,7 @@ from diffclf_lightning.candidates import Condition
 from diffclf_lightning.denoisers.base import Denoiser
 from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.schedules import Schedule, VariancePreserving
-from diffclf_lightning.evaluation import Noised
+from diffclf_lightning.evaluation import Noised, Prediction
 from diffclf_lightning.evaluation.noised import broadcast
 
 
@@ -78,6 +78,8 @@ class GaussianDenoiser(Denoiser):
         variance = alpha**2 * self.std**2 + sigma**2
         if "class_labels" in conditioning:
             mean = self.means[conditioning["class_labels"]]
+        elif "means" in conditioning:
+            mean = conditioning["means"]
         else:
             surplus = (x_t[:, None] - alpha[:, None] * self.means).flatten(2).square().sum(dim=-1)
             weights = (-surplus / variance.reshape(-1, 1) / 2).softmax(dim=1)
@@ -85,6 +87,13 @@ class GaussianDenoiser(Denoiser):
         noise = sigma * (x_t - alpha * mean) / variance
         x_0 = (alpha * self.std**2 * x_t + sigma**2 * mean) / variance
         return self.schedule.target.of(Noised(x_0, noise, told))
+
+    def predict_mixed(
+        self, noised: Noised, conditioning: Conditioning, weights: Tensor
+    ) -> Prediction:
+        """See :meth:`Denoiser.predict_mixed`; class means are mixed."""
+        told = Conditioning({"means": self.means[conditioning["class_labels"]]})
+        return self.predict(noised, told.mixed(weights))
 
     def bayes_posterior(self, x_0: Tensor) -> Tensor:
         """Exact posterior of ``x_0`` under a uniform prior, shape ``(images, classes)``."""

@@ -4,6 +4,7 @@ from diffclf_lightning.metrics.accuracy import Accuracy
 from diffclf_lightning.metrics.calibration import fit_temperature
 from diffclf_lightning.metrics.intervals import Interval, clopper_pearson
 from diffclf_lightning.metrics.paired import PairedCounts, holm
+from diffclf_lightning.metrics.recall import shortlist_recall
 from diffclf_lightning.metrics.report import ClassificationReport, Report, classification_report
 from diffclf_lightning.metrics.risk import images_needed, last_within
 
@@ -19,4 +20,5 @@ __all__ = [
     "holm",
     "images_needed",
     "last_within",
+    "shortlist_recall",
 ]

@@ -66,6 +66,8 @@ class ClassificationReport(Report):
     """Whether probabilities come with a fitted temperature."""
     others: dict[str, Accuracy] = field(default_factory=dict)
     """The same images by other scores, by their names."""
+    recall: dict[str, float] = field(default_factory=dict)
+    """How well a shortlist ranked the true labels, as :func:`shortlist_recall` gives it."""
 
     @classmethod
     def from_summary(cls, content: Mapping[str, Any]) -> "ClassificationReport":
@@ -83,7 +85,8 @@ class ClassificationReport(Report):
                 name: Accuracy.of(one["correct"], one["total"])
                 for name, one in [("", content), *content.get("others", {}).items()]
             }
-            return cls(**{**named, "count": counts.pop(""), "others": counts})
+            recall = {k: v for k, v in content.items() if k.startswith("shortlist_recall")}
+            return cls(**{**named, "count": counts.pop(""), "others": counts, "recall": recall})
         except (KeyError, TypeError) as error:
             raise InputError(
                 f"Expected the stored report of a set, but got {type(error).__name__}: {error}. "
@@ -140,6 +143,7 @@ class ClassificationReport(Report):
             "evaluations_per_image": self.evaluations_per_image,
             "seconds_per_image": self.seconds_per_image,
             "evaluations_per_second": self.evaluations_per_second,
+            **self.recall,
         }
 
     def cells(self) -> list[dict[str, str]]:
@@ -151,6 +155,8 @@ class ClassificationReport(Report):
             "evals\n/image": f"{self.evaluations_per_image:.0f}",
             "seconds\n/image": f"{self.seconds_per_image:.2g}",
         }
+        if self.recall:
+            own["kept\n%"] = f"{100 * self.recall['shortlist_recall']:.1f}"
         return [own, *({"": name, **_counted(count)} for name, count in self.others.items())]
 
     @property
@@ -158,6 +164,8 @@ class ClassificationReport(Report):
         notes = ["interval: 99.5% Clopper-Pearson; NLL: negative log-likelihood"]
         if self.metric == "mean_per_class_accuracy":
             notes.append("*: the metric that is published for the set")
+        if self.recall:
+            notes.append("kept: images whose true label the shortlist kept")
         if not self.calibrated:
             notes.append("not calibrated: NLL takes temperature 1 (see diffclf calibrate)")
         return notes
@@ -176,6 +184,7 @@ def classification_report(
     skipped: int = 0,
     metric: str = "accuracy",
     calibrated: bool = True,
+    shortlisted: Mapping[str, float] | None = None,
 ) -> ClassificationReport:
     """Everything that is measured on labelled images, each array of shape ``(images,)``.
 
@@ -192,6 +201,7 @@ def classification_report(
         skipped: Number of images that could not be read.
         metric: Name of the metric that is published for the set.
         calibrated: Whether probabilities come with a fitted temperature.
+        shortlisted: How well a shortlist ranked the true labels.
 
     Returns:
         The report.
@@ -216,6 +226,7 @@ def classification_report(
         skipped=skipped,
         metric=metric,
         calibrated=calibrated,
+        recall=dict(shortlisted or {}),
         others={
             name: Accuracy.of(int((labels == label).sum()), total)
             for name, labels in others.items()

@@ -15,10 +15,16 @@ from diffclf_lightning.candidates import merged_labels
 from diffclf_lightning.classnames import nearest
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import best_candidates, log_posterior, per_label
-from diffclf_lightning.metrics import ClassificationReport, classification_report, fit_temperature
+from diffclf_lightning.metrics import (
+    ClassificationReport,
+    classification_report,
+    fit_temperature,
+    shortlist_recall,
+)
 from diffclf_lightning.tasks.base import Asked, Question, Task
 
-MAPS = ("other_predictions",)
+APART = ("other_predictions", "shortlist_rank", "shortlisted")
+"""Measured columns that are not numbers of every row."""
 
 
 class Classification(Task):
@@ -49,6 +55,9 @@ class Classification(Task):
             "negative_log_likelihood": pa.float64(),
             "other_predictions": pa.map_(pa.string(), pa.int64()),
             "other_scores": pa.map_(pa.string(), pa.list_(pa.float32())),
+            "shortlist_scores": pa.list_(pa.float32()),
+            "shortlist_rank": pa.int64(),
+            "shortlisted": pa.bool_(),
         }
     )
     measured: ClassVar[Sequence[str]] = (
@@ -58,6 +67,8 @@ class Classification(Task):
         "rank",
         "negative_log_likelihood",
         "other_predictions",
+        "shortlist_rank",
+        "shortlisted",
     )
     fitted: ClassVar[Sequence[str]] = ("label", "scores")
 
@@ -198,6 +209,9 @@ class Classification(Task):
                 )
                 for name, values in answer.others.items()
             },
+            "shortlist_scores": answer.shortlist and answer.shortlist.scores,
+            "shortlist_rank": None,
+            "shortlisted": None,
         }
         if "label" in batch:
             label = batch["label"].long().to(scores.device)[:, None]
@@ -205,6 +219,11 @@ class Classification(Task):
             likelier = log_probabilities > log_probabilities.gather(1, label)
             columns["rank"] = likelier.sum(dim=1)
             columns["negative_log_likelihood"] = -log_probabilities.gather(1, label)[:, 0]
+            if answer.shortlist is not None:
+                mine = answer.labels == label
+                ranks = answer.shortlist.ranks.where(mine, mine.shape[1])
+                columns["shortlist_rank"] = ranks.amin(dim=1)
+                columns["shortlisted"] = (answer.shortlist.kept & mine).any(dim=1)
         return columns
 
     def log_probabilities(self, answer: Answer) -> Tensor:
@@ -231,9 +250,16 @@ class Classification(Task):
         for pairs in rows["other_predictions"].to_pylist():
             for name, label in pairs or ():
                 others.setdefault(name, []).append(label)
-        named = [name for name in (*self.measured, "evaluations", "seconds") if name not in MAPS]
+        named = [name for name in (*self.measured, "evaluations", "seconds") if name not in APART]
+        recall: dict[str, float] = {}
+        if not rows["shortlist_rank"].null_count:
+            recall = shortlist_recall(
+                rows["shortlist_rank"].to_numpy(),
+                rows["shortlisted"].to_numpy(zero_copy_only=False),
+            )
         return classification_report(
             **{name: rows[name].to_numpy() for name in named},
+            shortlisted=recall,
             others={name: np.array(labels) for name, labels in others.items()},
             num_labels=len(self.labels),
             skipped=skipped,
