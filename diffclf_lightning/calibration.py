@@ -118,15 +118,15 @@ def settled_temperature(
     return (1.0, False) if fitted is None else (fitted.temperature, True)
 
 
-def race_of(race: Racing, grid: TimeGrid, noise: object) -> str:
+def race_of(race: Racing, grid: object, noise: object) -> str:
     """All that the error rate of a race depends on, beside model and images.
 
     Args:
         race: The race.
-        grid: Order of the times.
+        grid: Order of the times, or how it is written.
         noise: Source of the noise, or how it is written.
     """
-    return f"{race!r}, {grid!r}, {noise}"
+    return f"{race!r}, {grid}, {noise}"
 
 
 def at_calibrated_level(

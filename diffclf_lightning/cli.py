@@ -44,7 +44,7 @@ COMMANDS = {
     "robustness": Command("RUN...", "compare them with baselines", "robustness.command"),
     "report": Command("RUN...", "write them as an HTML page", "report.command"),
     "score": Command("RUN", "answer again by another score", "score"),
-    "calibrate": Command("RUN", "fit the temperature of probabilities", "calibrate"),
+    "calibrate": Command("RUN", "fit the temperature of probabilities", "calibrate.command"),
     "completion": Command("SHELL", "print a script that completes all this", "completion"),
 }
 HELP = """\

@@ -1,0 +1,6 @@
+"""``diffclf calibrate``: what stored rows of a run permit to fit, for later runs to take."""
+
+from diffclf_lightning.calibrate.command import main
+from diffclf_lightning.calibrate.level import LEVELS
+
+__all__ = ["LEVELS", "main"]

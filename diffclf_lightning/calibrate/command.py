@@ -1,0 +1,74 @@
+"""``diffclf calibrate``: fit on the stored rows of a run whatever they permit."""
+
+import argparse
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from diffclf_lightning.calibrate.level import fit_level
+from diffclf_lightning.calibrate.temperature import fit_on_rows
+from diffclf_lightning.errors import InputError
+from diffclf_lightning.results import RunFolder
+
+DESCRIPTION = """\
+Fit the temperature that makes probabilities of scores, on the stored rows of a run with known
+labels (diffclf validate stores some), and write it to RUN/calibration.json. A later run takes it by
+--model.calibration RUN. The images must not be those that are to be tested.
+
+With --error-rate the level of a race too, which --model.calibration gives to --model.strategy
+Racing, on a run that stored the errors of all candidates at all trials (--model.strategy Full
+--model.grid GoldenGrid --results.errors true). The temperature is then that of raced scores.
+"""
+CONFIDENCE = 0.9
+
+
+def main(args: Sequence[str], console: Console | None = None) -> None:
+    """Run the command.
+
+    Args:
+        args: Its arguments.
+        console: Where the result is printed.
+
+    Raises:
+        InputError: If the folder does not hold rows that permit it.
+    """
+    parser = argparse.ArgumentParser(
+        prog="diffclf calibrate",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", metavar="RUN", help="folder of a run")
+    parser.add_argument(
+        "--error-rate",
+        type=float,
+        metavar="RATE",
+        help="share of images on which a race may differ from all trials: find its level",
+    )
+    parser.add_argument(
+        "--confidence",
+        type=float,
+        metavar="SHARE",
+        help=f"how sure that is to be; default: {CONFIDENCE}",
+    )
+    options = parser.parse_args(args)
+    run, rate = RunFolder(options.run), options.error_rate
+    _check(rate, options.confidence)
+    if rate is None:
+        fitted, said = fit_on_rows(run), ""
+    else:
+        fitted, said = fit_level(run, rate, options.confidence or CONFIDENCE)
+    file, raced = fitted.save(run.path), " as raced" if said else ""
+    console = console or Console()
+    said += (
+        f"Temperature {fitted.temperature:.4g} of score {fitted.score}{raced}, fitted on "
+        f"{fitted.images} images: {file}"
+    )
+    console.print(said, soft_wrap=True, highlight=False, markup=False)
+
+
+def _check(rate: float | None, confidence: float | None) -> None:
+    for name, value in (("--error-rate", rate), ("--confidence", confidence)):
+        if value is not None and not 0 < value < 1:
+            raise InputError(f"Expected {name} above 0 and below 1, but got {value}.")
+    if rate is None and confidence is not None:
+        raise InputError("Expected --confidence with --error-rate, but got no --error-rate.")
