@@ -2,10 +2,12 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console
 
 from diffclf_lightning.calibrate.level import fit_level
+from diffclf_lightning.calibrate.ranking import Ranking
 from diffclf_lightning.calibrate.temperature import fit_on_rows
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.results import RunFolder
@@ -18,6 +20,9 @@ labels (diffclf validate stores some), and write it to RUN/calibration.json. A l
 With --error-rate the level of a race too, which --model.calibration gives to --model.strategy
 Racing, on a run that stored the errors of all candidates at all trials (--model.strategy Full
 --model.grid GoldenGrid --results.errors true). The temperature is then that of raced scores.
+
+On a run with --model.shortlist the mean score of each candidate too, which later runs take off
+(--model.shortlist.calibration RUN), and with --error-rate the number of candidates to keep.
 """
 CONFIDENCE = 0.9
 
@@ -57,12 +62,17 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         fitted, said = fit_on_rows(run), ""
     else:
         fitted, said = fit_level(run, rate, options.confidence or CONFIDENCE)
+    ranking = Ranking.of(run)
+    if ranking is not None:
+        fitted = replace(fitted, shortlist=ranking.shortlist, bias=ranking.bias)
     file, raced = fitted.save(run.path), " as raced" if said else ""
     console = console or Console()
     said += (
         f"Temperature {fitted.temperature:.4g} of score {fitted.score}{raced}, fitted on "
         f"{fitted.images} images: {file}"
     )
+    if ranking is not None:
+        said += f"\nMean score of {len(ranking.bias)} candidates by {ranking.shortlist}."
     console.print(said, soft_wrap=True, highlight=False, markup=False)
 
 

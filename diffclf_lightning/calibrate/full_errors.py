@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+import pyarrow as pa
+
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import ErrorTable, MeanError, Racing
 from diffclf_lightning.results import RunFolder, stored_errors
@@ -63,15 +65,23 @@ class FullErrors:
         )
 
     def tables(self) -> Iterator[ErrorTable]:
-        """Error tables of all candidates at all trials, a bounded number of images at once.
+        """The tables of :meth:`parts`."""
+        for _, _, table in self.parts():
+            yield table
+
+    def parts(self) -> Iterator[tuple[str, pa.Table, ErrorTable]]:
+        """Errors of all candidates at all trials, a bounded number of images at once.
+
+        Yields:
+            Name of a set, rows of it, and their error table.
 
         Raises:
-            InputError: If some were dropped.
+            InputError: If some candidates were dropped.
         """
-        for _, _, table in stored_errors(self.run):
+        for name, rows, table in stored_errors(self.run):
             if int(table.counts.amin()) < self.trials:
                 raise InputError(
                     f"Expected RUN to hold the errors of all candidates at all {self.trials} "
                     "trials, but some were dropped. Run it with --model.strategy Full."
                 )
-            yield table
+            yield name, rows, table

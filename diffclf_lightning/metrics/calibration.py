@@ -18,7 +18,7 @@ def fit_temperature(scores: Tensor, labels: Tensor) -> float:
 
     Args:
         scores: Label scores, lower is better, infinite where a label has no candidate, shape
-            ``(images, labels)``.
+            ``(images, labels)``. Images whose true label has none say nothing, and are left out.
         labels: True labels, shape ``(images,)``.
 
     Returns:
@@ -28,6 +28,8 @@ def fit_temperature(scores: Tensor, labels: Tensor) -> float:
     Raises:
         InputError: If there is no image.
     """
+    known = scores.gather(1, labels[:, None])[:, 0].isfinite()
+    scores, labels = scores[known], labels[known]
     if len(labels) == 0:
         raise InputError("Expected at least one image to fit a temperature on, but got none.")
     scores = scores.double() - scores.double().amin(dim=1, keepdim=True)

@@ -13,6 +13,8 @@ from diffclf_lightning.results.folder import CANDIDATES, RunFolder
 from diffclf_lightning.results.rows import error_table, timesteps_of
 
 STORED = ("label", "trial_counts", "errors", "reference_errors")
+BESIDE = ("shortlist_scores",)
+"""Columns that are there in some runs."""
 
 
 def candidates_of(run: RunFolder, set_name: str | None = None) -> Candidates:
@@ -41,7 +43,7 @@ def stored_errors(run: RunFolder) -> Iterator[tuple[str, pa.Table, ErrorTable]]:
         InputError: If a row has no label or no errors, or there is none.
     """
     found = False
-    for rows in run.batches(STORED):
+    for rows in run.batches([*STORED, *BESIDE]):
         if not set(STORED) <= set(rows.schema.names) or rows["label"].null_count:
             found = False
             break

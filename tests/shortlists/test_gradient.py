@@ -155,7 +155,9 @@ def test_under_the_trainer(text, tmp_path, seed):
 
 
 def test_bad_arguments_are_refused():
-    with pytest.raises(InputError, match=r"`keep` of GradientShortlist to be at least 1, but got 0"):
+    with pytest.raises(
+        InputError, match=r"`keep` of GradientShortlist to be at least 1, but got 0"
+    ):
         GradientShortlist(keep=0)
     with pytest.raises(InputError, match=r"`trials` of GradientShortlist"):
         GradientShortlist(trials=0)
