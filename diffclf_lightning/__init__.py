@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         evaluate,
     )
     from diffclf_lightning.guesses import Guess
+    from diffclf_lightning.informative import InformativeGrid
     from diffclf_lightning.prompts import PromptEnsemble, PromptFile, Prompts
     from diffclf_lightning.tasks import Classification, Task
     from diffclf_lightning.training import DenoiserTraining
@@ -65,6 +66,7 @@ _HOMES = {
         "evaluate",
     ),
     "guesses": ("Guess",),
+    "informative": ("InformativeGrid",),
     "prompts": ("PromptEnsemble", "PromptFile", "Prompts"),
     "tasks": ("Classification", "Task"),
     "training": ("DenoiserTraining",),

@@ -22,6 +22,7 @@ class Calibration:
         images: Number of images that it was fitted on.
         level: Level of a race, or None.
         race: The race that it belongs to, as :func:`race_of` says it.
+        density: Density over time of an :class:`InformativeGrid`, or None.
     """
 
     temperature: float
@@ -29,6 +30,7 @@ class Calibration:
     images: int
     level: float | None = None
     race: str | None = None
+    density: tuple[float, ...] | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> "Calibration":

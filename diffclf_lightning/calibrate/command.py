@@ -2,9 +2,11 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console
 
+from diffclf_lightning.calibrate.informative import fit_density
 from diffclf_lightning.calibrate.level import fit_level
 from diffclf_lightning.calibrate.temperature import fit_on_rows
 from diffclf_lightning.errors import InputError
@@ -18,6 +20,9 @@ labels (diffclf validate stores some), and write it to RUN/calibration.json. A l
 With --error-rate the level of a race too, which --model.calibration gives to --model.strategy
 Racing, on a run that stored the errors of all candidates at all trials (--model.strategy Full
 --model.grid GoldenGrid --results.errors true). The temperature is then that of raced scores.
+
+With --informative, on such a run, which times tell candidates apart: --model.grid InformativeGrid
+--model.grid.calibration RUN takes these first.
 """
 CONFIDENCE = 0.9
 
@@ -50,6 +55,11 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         metavar="SHARE",
         help=f"how sure that is to be; default: {CONFIDENCE}",
     )
+    parser.add_argument(
+        "--informative",
+        action="store_true",
+        help="find the times that tell candidates apart, for InformativeGrid",
+    )
     options = parser.parse_args(args)
     run, rate = RunFolder(options.run), options.error_rate
     _check(rate, options.confidence)
@@ -57,13 +67,26 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         fitted, said = fit_on_rows(run), ""
     else:
         fitted, said = fit_level(run, rate, options.confidence or CONFIDENCE)
+    if options.informative:
+        fitted = replace(fitted, density=fit_density(run))
     file, raced = fitted.save(run.path), " as raced" if said else ""
     console = console or Console()
     said += (
         f"Temperature {fitted.temperature:.4g} of score {fitted.score}{raced}, fitted on "
         f"{fitted.images} images: {file}"
     )
+    if fitted.density is not None:
+        said += f"\n{_most_informative(fitted.density)}"
     console.print(said, soft_wrap=True, highlight=False, markup=False)
+
+
+def _most_informative(density: Sequence[float]) -> str:
+    place = max(range(len(density)), key=density.__getitem__)
+    begins, ends = (edge / len(density) for edge in (place, place + 1))
+    return (
+        f"Times from {begins:g} to {ends:g} tell candidates apart best: {density[place]:.1f} times "
+        "as many of the first trials as if all were alike."
+    )
 
 
 def _check(rate: float | None, confidence: float | None) -> None:
