@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         evaluate,
     )
     from diffclf_lightning.guesses import Guess
+    from diffclf_lightning.informative import InformativeGrid
     from diffclf_lightning.prompts import PromptEnsemble, PromptFile, Prompts
     from diffclf_lightning.shortlists import GradientShortlist, Shortlist
     from diffclf_lightning.tasks import Classification, Task
@@ -66,6 +67,7 @@ _HOMES = {
         "evaluate",
     ),
     "guesses": ("Guess",),
+    "informative": ("InformativeGrid",),
     "prompts": ("PromptEnsemble", "PromptFile", "Prompts"),
     "shortlists": ("GradientShortlist", "Shortlist"),
     "tasks": ("Classification", "Task"),

@@ -26,6 +26,7 @@ class Calibration:
         shortlist: The shortlist that ``bias`` and ``keep`` belong to, as it is written, or None.
         bias: Mean score of each candidate by that shortlist, by name.
         keep: Number of candidates to keep, or None.
+        density: Density over time of an :class:`InformativeGrid`, or None.
     """
 
     temperature: float
@@ -36,6 +37,7 @@ class Calibration:
     shortlist: str | None = None
     bias: Mapping[str, float] | None = None
     keep: int | None = None
+    density: tuple[float, ...] | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> "Calibration":

@@ -15,7 +15,7 @@ from diffclf_lightning.classifier import DiffusionClassifier
 from diffclf_lightning.denoisers import Denoiser, NewDenoiser
 from diffclf_lightning.denoisers.skeleton import rebuilt
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.evaluation import Noised, Strategy, Thinning
+from diffclf_lightning.evaluation import Noised, Racing, Strategy
 from diffclf_lightning.image_classifier import VALIDATION
 from diffclf_lightning.images import image_shape
 from diffclf_lightning.metrics import ClassificationReport
@@ -33,7 +33,7 @@ class DenoiserTraining(DiffusionClassifier):
         denoiser: The diffusion model, or a :class:`NewDenoiser` that ``fit`` makes for the images
             and classes of the data; afterwards a checkpoint brings it as it was made.
         strategy: How many trials each candidate gets in ``test`` and ``predict``. Defaults to
-            None: :class:`Thinning`.
+            None: ``Racing(max_trials=100)``, as ``--config folder`` has it.
         candidates: Conditions of each label, or prompts that make them from the class names; where
             several stand for one label, one is drawn at each step. Defaults to None: ``template``,
             or the classes of a class-conditional model.
@@ -63,7 +63,7 @@ class DenoiserTraining(DiffusionClassifier):
     ) -> None:
         super().__init__(
             denoiser,  # type: ignore[arg-type]
-            strategy=strategy or Thinning(),
+            strategy=strategy or Racing(max_trials=100),
             candidates=candidates,
             template=template,
             classnames=classnames,

@@ -26,8 +26,7 @@ def make_reports(folder: Path) -> list[Path]:
         test = ["test", "--config", "digits", *CHEAP, "--results.errors=true", "--results.folder"]
         diffclf([*test, one, "--data.num_test=200"])
         several = ["--data.test_sets", SHIFTS]
-        diffclf([*test, few, *several, "--model.strategy.trials=[2,4]"
-                 , "--model.strategy.keep=[3,1]"])  # fmt: skip
+        diffclf([*test, few, *several, "--model.strategy.max_trials=4"])
         diffclf([*test, many, *several])
     diffclf(["report", one])
     diffclf(["report", few, many, "--output", str(folder / "both.html")])

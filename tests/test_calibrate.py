@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -15,16 +16,18 @@ from diffclf_lightning import (
     ExponentialWeight,
     Full,
     GoldenGrid,
+    InformativeGrid,
     InputError,
     Racing,
     Staged,
+    UniformGrid,
     WeightedError,
     calibrate,
 )
 from diffclf_lightning.callbacks import ResultsWriter
 from diffclf_lightning.denoisers import GaussianDenoiser
 from diffclf_lightning.metrics import fit_temperature, images_needed, last_within
-from diffclf_lightning.results import RunFolder
+from diffclf_lightning.results import RunFolder, stored_errors
 
 TRIALS, IMAGES = 40, 150
 
@@ -168,3 +171,58 @@ def test_a_run_that_shows_no_race_is_refused(strategy, kwargs, said, denoiser, d
 def test_a_run_without_errors_is_refused(tmp_path):
     with pytest.raises(InputError, match="stored errors"):
         calibrate.main([str(tmp_path / "nothing"), "--error-rate", "0.5"])
+
+
+@pytest.fixture
+def informative(full):
+    """The folder of a run with the errors of all trials, once its informative times are known."""
+    folder, _ = full
+    calibrate.main([str(folder), "--informative"])
+    return folder
+
+
+def test_density_is_half_uniform_half_what_a_time_says(informative, full, capsys):
+    """By a plain loop over images, rivals and trials."""
+    density = json.loads((informative / "calibration.json").read_text())["density"]
+    assert len(density) == 20
+    assert np.mean(density) == pytest.approx(1, abs=1e-4)
+    behind = [[] for _ in density]
+    times = [float(Fraction(t)) for t in RunFolder(informative).description()["trials"]["time"]]
+    for _, _, table in stored_errors(RunFolder(informative)):
+        for errors in table.dense("l2").double().numpy():
+            best = errors.mean(axis=1).argmin()
+            for c in set(range(6)) - {best}:
+                for time, difference in zip(times, errors[c] - errors[best], strict=True):
+                    behind[int(time * 20)].append(difference)
+    says = np.array([max(np.mean(d), 0) ** 2 / np.var(d) for d in behind])
+    assert density == pytest.approx(0.5 + 0.5 * says / says.mean(), abs=1e-4)
+    first = [says[int(float(time) * 20)] for time in InformativeGrid(informative).order((40,))[0]]
+    assert np.mean(first[:10]) > 1.1 * says.mean()
+    calibrate.main([str(informative), "--informative"])
+    most = int(np.argmax(density))
+    assert f"Times from {most / 20:g} to {(most + 1) / 20:g} tell" in capsys.readouterr().out
+
+
+def test_a_level_belongs_to_the_order_that_it_was_fitted_in(informative, denoiser, data, tmp_path):
+    grid = InformativeGrid(informative)
+    evaluated(denoiser, data, tmp_path / "again", Full(TRIALS), grid=grid)
+    calibrate.main([str(tmp_path / "again"), "--error-rate", "0.1"])
+    level = json.loads((tmp_path / "again/calibration.json").read_text())["level"]
+
+    def taken(calibration, grid):
+        race = Racing(max_trials=TRIALS)
+        return DiffusionClassifier(denoiser, race, grid=grid, calibration=calibration).strategy
+
+    assert taken(tmp_path / "again", InformativeGrid(density=grid.density)).level == level
+    for other in (None, InformativeGrid(density=[1, 2])):
+        with pytest.raises(InputError, match=r"this race.*fitted for.*InformativeGrid\(density"):
+            taken(tmp_path / "again", other)
+    calibrate.main([str(informative), "--error-rate", "0.1", "--informative"])
+    with pytest.raises(InputError, match=r"fitted for .*GoldenGrid"):
+        taken(informative, grid)
+
+
+def test_no_density_without_times_in_all_parts(denoiser, data, tmp_path):
+    evaluated(denoiser, data, tmp_path / "run", Full(30), grid=UniformGrid(timesteps=5))
+    with pytest.raises(InputError, match="each of 20 equal parts"):
+        calibrate.main([str(tmp_path / "run"), "--informative"])

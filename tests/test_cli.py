@@ -20,7 +20,10 @@ from diffclf_lightning.denoisers.auto import ASSETS
 from diffclf_lightning.lightning_cli import take_counts
 from diffclf_lightning.weights import checksum
 
-CHEAP = ["--model.strategy.trials=[1,3]", "--model.strategy.keep=[2,1]", "--data.num_test=20"]
+STAGED = [
+    "--model.strategy=Staged", "--model.strategy.trials=[1,3]", "--model.strategy.keep=[2,1]",
+]  # fmt: skip
+CHEAP = [*STAGED, "--data.num_test=20"]
 
 
 def check_same(first, second):
@@ -36,7 +39,7 @@ def test_command_in_a_process_of_its_own(tmp_path):
     run = subprocess.run([*command, *CHEAP], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "/20" in run.stdout
-    bad = [*command, "--model.strategy.keep=[4,3,2]"]
+    bad = [*command, *STAGED, "--model.strategy.keep=[3,2]"]
     run = subprocess.run(bad, cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 2
     assert "diffclf: error: Expected the last entry of argument `keep`" in run.stderr
@@ -172,10 +175,10 @@ def test_a_checkpoint_of_training_gives_its_weights_and_nothing_else(tmp_path, d
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--model.strategy.keep=[4,4,1]"], "`keep` to be decreasing"),
-        (["--model.strategy.keep=[4,3,2]"], "last entry of argument `keep`"),
-        (["--model.strategy.trials=[4,4,50]"], "`trials` to be increasing"),
-        (["--model.strategy.keep=[4,1]"], "one entry a stage"),
+        ([*STAGED, "--model.strategy.keep=[1,1]"], "`keep` to be decreasing"),
+        ([*STAGED, "--model.strategy.keep=[3,2]"], "last entry of argument `keep`"),
+        ([*STAGED, "--model.strategy.trials=[4,4]"], "`trials` to be increasing"),
+        ([*STAGED, "--model.strategy.keep=[1]"], "one entry a stage"),
         (["--model.loss=l7"], "l2, l1, huber"),
         (["--model.template=a photo"], "one place {} for the class name"),
         (["--model.template=a {}"], "leave out `template`"),
@@ -238,7 +241,7 @@ def test_a_run_with_mean_embeddings_goes_on(tmp_path, diffclf):
 
 
 def test_words_classify_digits(tmp_path, diffclf):
-    few = ["--data.num_test=100", "--model.strategy.trials=[2,8]", "--model.strategy.keep=[3,1]"]
+    few = ["--data.num_test=100", "--model.strategy.max_trials=8"]
     diffclf("test", "--config", "digits_text", *few, "--results.folder=r")
     report = json.loads((tmp_path / "r" / "summary.json").read_text())["sets"]["digits"]
     assert report["correct"] >= 94

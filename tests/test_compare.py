@@ -17,7 +17,10 @@ from diffclf_lightning.callbacks import ResultsWriter
 from diffclf_lightning.metrics import classification_report
 from diffclf_lightning.results import RunFolder
 
-CHEAP = ["--model.strategy.trials=[1,3]", "--model.strategy.keep=[2,1]", "--data.num_test=20"]
+CHEAP = [
+    "--model.strategy=Staged", "--model.strategy.trials=[1,3]", "--model.strategy.keep=[2,1]",
+    "--data.num_test=20",
+]  # fmt: skip
 
 
 def record(folder, labels, predictions, *, keys=None, names=None, digests=None, set_name="cats"):

@@ -10,7 +10,7 @@ import pytest
 
 RUN = [
     sys.executable, "-m", "diffclf_lightning", "test", "--config", "digits",
-    "--trainer.accelerator=cpu", "--model.strategy.trials=[1,4]", "--model.strategy.keep=[2,1]",
+    "--trainer.accelerator=cpu", "--model.strategy.max_trials=4",
     "--model.evaluations_per_batch=256",
 ]  # fmt: skip
 

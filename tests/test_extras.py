@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 IMPORT_ALL = ROOT / "tests/import_all.py"
 EXTRAS = runpy.run_path(str(IMPORT_ALL))["EXTRAS"]
 DISTRIBUTIONS = {module: name for name, module in EXTRAS.items()}
-FEW = ["--model.strategy.trials=[1,3]", "--model.strategy.keep=[2,1]", "--data.num_test=10"]
+FEW = ["--model.strategy.max_trials=3", "--data.num_test=10"]
 
 
 def installed_by(*extras):

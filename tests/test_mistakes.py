@@ -19,8 +19,8 @@ DIGITS = ["test", "--config", "digits"]
         ([*DIGITS, "--trainer.devcies=2"], "The nearest: --trainer.devices"),
         ([*DIGITS, "--model.stratgy.trials=[1]"], "argument of DiffusionClassifier"),
         ([*DIGITS, "--model.stratgy.trials=[1]"], "--model.strategy"),
-        ([*DIGITS, "--model.strategy.trails=[1]"], "argument of Staged, but got 'trails'"),
-        ([*DIGITS, "--model.strategy.trails=[1]"], "The nearest: trials"),
+        ([*DIGITS, "--model.strategy.max_trails=9"], "argument of Racing, but got 'max_trails'"),
+        ([*DIGITS, "--model.strategy.max_trails=9"], "The nearest: max_trials"),
         ([*DIGITS, "--model.strategy=Stagd"], "Expected one of Full, Racing, Staged"),
         ([*DIGITS, "--model.strategy=Stagd"], "The nearest: Staged"),
         ([*DIGITS, "--data=ImageFoldr"], "The nearest: ImageFolder"),
@@ -87,15 +87,17 @@ def test_every_public_name_is_there():
 
 def test_a_dry_run_says_what_a_test_would_take(diffclf, tmp_path):
     """Evaluations as Algorithm 2 counts them: 4 of 10, 8 more of 4, 38 more of 2."""
-    run = diffclf("test", "--config", "digits_shifts", "--data.num_test=30", "--dry-run")
+    staged = ("--model.strategy=Staged", "--model.strategy.trials=[4,12,50]")
+    staged += ("--model.strategy.keep=[4,2,1]", "--data.num_test=30")
+    run = diffclf("test", "--config", "digits_shifts", *staged, "--dry-run")
     (row,) = [line.split() for line in run.stdout.splitlines() if "rotation_30" in line]
     each = 4 * 10 + 8 * 4 + 38 * 2
     assert row[1:4] == ["30", str(each), f"{30 * each:,}"]
     assert float(row[4]) > 0
     assert "MiB" in run.stdout
     assert not (tmp_path / "runs").exists()
-    race = ("--model.strategy", "Racing", "--model.strategy.max_trials=20")
-    run = diffclf("test", "--config", "digits", "--data.num_test=30", *race, "--dry-run")
+    race = ("--model.strategy.max_trials=20", "--data.num_test=30")
+    run = diffclf("test", "--config", "digits", *race, "--dry-run")
     assert re.search(r"digits +30 +at most 200 +at most 6,000 +at most ", run.stdout)
     run = diffclf("test", "--config", "baselines/digits", "--data.num_test=30", "--dry-run")
     assert "30" in run.stdout

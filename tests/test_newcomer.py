@@ -94,7 +94,7 @@ def test_ten_commands_of_a_line(digits, diffclf, tmp_path):
 
 def test_the_embedded_model_knows_the_folders_by_their_names(digits, diffclf, tmp_path):
     """Sorted, they begin with eight and five."""
-    few = ["--model.strategy.trials=[3,10,30]", "--results.folder=e"]
+    few = ["--model.strategy.max_trials=30", "--results.folder=e"]
     diffclf("test", "-c", "folder", "--denoiser=diffclf/digits-dit", "--data.root=photos", *few)
     found = rows(tmp_path / "e").values()
     assert next(row["label_name"] for row in found) == "eight"

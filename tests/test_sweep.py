@@ -26,7 +26,7 @@ configs:
 data:
   - {name: few, data: Digits, data.num_test: 12}
   - {name: turned, config: digits_shifts, data.test_sets: [rotation_10], data.num_test: 12}
-args: {model.strategy.trials: [1, 3]}
+args: {model.strategy: Staged, model.strategy.trials: [1, 3]}
 """
 KEEP = ["--", "--model.strategy.keep=[2, 1]"]
 
@@ -58,7 +58,7 @@ def in_process(monkeypatch):
 
 
 def test_a_run_of_a_sweep_is_a_process_of_its_own(diffclf, tmp_path):
-    args = ["--model.strategy.trials=[1, 3]", "--model.strategy.keep=[2, 1]", "--data.num_test=5"]
+    args = ["--model.strategy.max_trials=3", "--data.num_test=5"]
     out = diffclf("sweep", "--configs", "digits", "--", *args).stdout
     assert "/5" in out
     assert (tmp_path / "runs/sweep-digits/compare.csv").is_file()

@@ -13,7 +13,7 @@ from diffclf_lightning.baselines import TimmClassifier
 from diffclf_lightning.denoisers import DiTDenoiser, NewDiT, UNetDenoiser
 
 SHORT = ["--trainer.max_steps=12", "--trainer.limit_val_batches=1", "--data.batch_size=16"]
-CHEAP = ["--model.strategy.trials=[1,3]"]
+CHEAP = ["--model.strategy.max_trials=4"]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_fit_ends_with_the_command_that_tests_it(tmp_path, diffclf, images, conf
     assert command[:2] == ["diffclf", "test"]
     (tmp_path / "images/train").rename(tmp_path / "elsewhere")
     few = ["--data.batch_size=16"]
-    strategy = ["--model.strategy=Thinning", *CHEAP]
+    strategy = ["--model.strategy=Racing", *CHEAP]
     diffclf(*command[1:], *strategy, "--results.folder=a")
     model = f"--model.denoiser.pretrained_model_name_or_path={said(run, 'Pipeline')}"
     diffclf("test", "--config", "folder", images, model, *CHEAP, *few, "--results.folder=b")

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import ErrorTable, MeanError, Racing
+from diffclf_lightning.informative import InformativeGrid
 from diffclf_lightning.results import RunFolder, stored_errors
 
 
@@ -59,9 +60,12 @@ class FullErrors:
         golden = Racing.grid
         if self.times == tuple(golden.order((self.trials,))[0]):
             return repr(golden)
+        grid: str = self.run.description()["grid"]
+        if grid.startswith(InformativeGrid.__name__):
+            return grid
         raise InputError(
             f"Expected RUN to have its trials in the order of a race, but they are in that of "
-            f"{self.run.description()['grid']}. Run it with --model.grid GoldenGrid."
+            f"{grid}. Run it with --model.grid GoldenGrid."
         )
 
     def tables(self) -> Iterator[ErrorTable]:

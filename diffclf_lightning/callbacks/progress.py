@@ -1,6 +1,8 @@
 """EvaluationProgress: a progress bar that moves inside a batch."""
 
 import sys
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -16,32 +18,41 @@ FORMAT = (
 )
 
 
+@dataclass
+class _Work:
+    """Evaluations of a set: to come, at most; of its images so far; and of these, at most."""
+
+    left: int
+    took: int = 0
+    most: int = 0
+
+
 class EvaluationProgress(TQDMProgressBar):
     """Evaluations done and to do, their rate, time left and accuracy, in ``test`` and ``predict``.
 
     A batch of ImageNet can take an hour; the bar moves with every forward pass. Where images take
-    fewer evaluations than they might, what is to do is estimated from the images so far. Under
-    several ranks it shows those of the first. Training keeps Lightning's own bar.
+    fewer evaluations than they might, it begins with "at most"; then what is to do is estimated
+    from the images so far, those of the same set where there are some. Under several ranks it
+    shows those of the first. Training keeps Lightning's own bar.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._bar: Any = None
-        self._in_batch = self._took = self._most = self._left = 0
-        """Evaluations of the batch; of all images so far, and at most; at most to come."""
+        self._in_batch = 0
+        self._sets: list[_Work] = []
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave Lightning's bar away; ours opens once the sets are known."""
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        total = None
-        self._took = self._most = self._left = 0
+        self._sets, total, adaptive = [], None, False
         if isinstance(pl_module, ImageClassifier):
             pl_module.on_evaluations = self._advance
             planned = [(s.num_images, s.evaluations_per_image) for s in pl_module.sets]
-            known = [n * c for n, c in planned if n is not None and c is not None]
-            total = sum(known) if len(known) == len(planned) else None
-            self._left = total or 0
+            self._sets = [_Work(left=(n or 0) * (c or 0)) for n, c in planned]
+            total = None if None in chain(*planned) else self._estimate()
+            adaptive = pl_module.adaptive
         terminal = sys.stderr.isatty()
         self._bar = tqdm(
             total=total,
@@ -53,6 +64,8 @@ class EvaluationProgress(TQDMProgressBar):
             dynamic_ncols=terminal,
             file=sys.stderr,
         )
+        if adaptive and total is not None:
+            self._bar.set_postfix_str("at most", refresh=False)
 
     def on_test_batch_start(
         self,
@@ -80,14 +93,15 @@ class EvaluationProgress(TQDMProgressBar):
             return
         cost = pl_module.sets[dataloader_idx].evaluations_per_image
         if self._bar.total is not None and cost is not None:
-            self._left -= batch_size(as_batch(batch)) * cost
-            self._most += (0 if outputs is None else len(outputs.keys)) * cost
-            self._took += self._in_batch
-            share = self._took / self._most if self._most else 1
-            self._bar.total = self._took + round(share * max(0, self._left))
+            work = self._sets[dataloader_idx]
+            work.left = max(0, work.left - batch_size(as_batch(batch)) * cost)
+            work.most += (0 if outputs is None else len(outputs.keys)) * cost
+            work.took += self._in_batch
+            self._in_batch = 0
+            self._bar.total = self._estimate()
         accuracy = pl_module.running_accuracy()
-        if accuracy is not None:
-            self._bar.set_postfix_str(f"accuracy {accuracy:.1%}", refresh=False)
+        said = "" if accuracy is None else f"accuracy {accuracy:.1%}"
+        self._bar.set_postfix_str(said, refresh=False)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._bar.close()
@@ -101,5 +115,13 @@ class EvaluationProgress(TQDMProgressBar):
     def _advance(self, evaluations: int) -> None:
         self._in_batch += evaluations
         if self._bar.total is not None:  # of which tqdm would show nothing once it is passed
-            self._bar.total = max(self._bar.total, self._took + self._in_batch)
+            took = sum(work.took for work in self._sets)
+            self._bar.total = max(self._bar.total, took + self._in_batch)
         self._bar.update(evaluations)
+
+    def _estimate(self) -> int:
+        """Evaluations of the run: those so far, and what is to come at the rate of those."""
+        took, most = sum(w.took for w in self._sets), sum(w.most for w in self._sets)
+        share = took / most if most else 1.0
+        left = [w.left * (w.took / w.most if w.most else share) for w in self._sets]
+        return round(took + sum(left))

@@ -8,6 +8,7 @@ from diffclf_lightning.evaluation.grids import (
     PublishedGrid,
     TimeGrid,
     UniformGrid,
+    golden_order,
 )
 from diffclf_lightning.evaluation.labels import best_candidates, log_posterior, per_label
 from diffclf_lightning.evaluation.losses import (
@@ -100,6 +101,7 @@ __all__ = [
     "find_evaluations_per_batch",
     "get_loss",
     "get_losses",
+    "golden_order",
     "huber",
     "l1",
     "l2",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import accumulate
 
+import numpy as np
 import torch
 
 from diffclf_lightning.errors import InputError
@@ -81,16 +82,7 @@ class GoldenGrid(TimeGrid):
         self.offset = offset
 
     def order(self, stages: Sequence[int]) -> Order:
-        total, ratio = stages[-1], (5**0.5 - 1) / 2
-        middles = torch.arange(total, dtype=torch.float64) + 0.5
-        free = torch.ones(total, dtype=torch.bool)
-        cells = []
-        for k in range(total):
-            gap = (middles - (self.offset + k * ratio) % 1 * total).abs()
-            gap = torch.minimum(gap, total - gap).masked_fill(~free, torch.inf)
-            cells.append(int(gap.argmin()))
-            free[cells[-1]] = False
-        return [_middle(cell, total) for cell in cells], tuple(stages)
+        return golden_order(stages[-1], self.offset), tuple(stages)
 
 
 class PublishedGrid(TimeGrid):
@@ -144,6 +136,34 @@ class UniformGrid(TimeGrid):
         generator = torch.Generator().manual_seed(self.seed)
         drawn = torch.randint(self.timesteps, (stages[-1],), generator=generator).tolist()
         return [Fraction(t, self.timesteps) for t in drawn], tuple(stages)
+
+
+def golden_order(total: int, offset: float, density: Sequence[float] = (1.0,)) -> list[Fraction]:
+    """Middles of an even grid in the order of golden-ratio steps, more of them where it is dense.
+
+    Step ``k`` takes the free cell that is nearest, round the circle, to the time below which the
+    density has the share ``frac(offset + k / golden ratio)``.
+
+    Args:
+        total: Number of cells.
+        offset: Where the order begins, in [0, 1).
+        density: Density of the steps over time, constant in each of as many equal parts of [0, 1)
+            as there are entries, above 0. Defaults to the uniform one.
+
+    Returns:
+        The middle of every cell.
+    """
+    ratio = (5**0.5 - 1) / 2
+    shares = np.cumsum([0.0, *density]) / sum(density)
+    parts = np.linspace(0, 1, len(shares))
+    aims = np.interp((offset + np.arange(total) * ratio) % 1, shares, parts) * total
+    middles, free = np.arange(total) + 0.5, np.ones(total, dtype=bool)
+    cells = []
+    for aim in aims:
+        gap = np.abs(middles - aim)
+        cells.append(int(np.where(free, np.minimum(gap, total - gap), np.inf).argmin()))
+        free[cells[-1]] = False
+    return [_middle(cell, total) for cell in cells]
 
 
 def _checked(timesteps: int) -> int:

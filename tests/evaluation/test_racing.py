@@ -210,8 +210,8 @@ def test_only_allowed_candidates_race(gaussians):
 
 
 def test_a_race_brings_its_order_of_times(diffclf, tmp_path):
-    """On the command line, and leaves another that was asked for."""
-    short = ("test", "--config", "digits", "--data.num_test=40", "--model.strategy", "Racing")
+    """As the configuration of the digits has it, and leaves another that was asked for."""
+    short = ("test", "--config", "digits", "--data.num_test=40")
     diffclf(*short, "--results.folder", "race")
     diffclf(*short, "--results.folder", "nested", "--model.grid", "NestedGrid")
     described = [RunFolder(tmp_path / name).description() for name in ("race", "nested")]

@@ -1,0 +1,46 @@
+"""Which strategy the shipped configurations have."""
+
+import re
+
+import pytest
+import yaml
+
+from diffclf_lightning.configurations import CONFIGS, shipped_configs
+
+RACE = r"^# To race instead: --model\.strategy Racing --model\.strategy\.max_trials (\d+)$"
+
+
+def of_the_paper(name):
+    return name.startswith(("zero_shot/", "supervised/"))
+
+
+def model_of(name):
+    config = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    return config["model"]
+
+
+DIFFUSION = [
+    name
+    for name in shipped_configs()
+    if model_of(name)["class_path"].endswith("DiffusionClassifier")
+]
+
+
+@pytest.mark.parametrize("name", [name for name in DIFFUSION if not of_the_paper(name)])
+def test_what_is_no_table_of_the_paper_races(name):
+    strategy = model_of(name)["init_args"]["strategy"]
+    named = strategy if isinstance(strategy, str) else strategy["class_path"]
+    assert named == "diffclf_lightning.Racing"
+
+
+@pytest.mark.parametrize("name", [name for name in DIFFUSION if of_the_paper(name)])
+def test_a_table_of_the_paper_has_its_stages_and_says_how_to_race_to_the_same_number(name):
+    strategy = model_of(name)["init_args"]["strategy"]
+    assert strategy["class_path"] == "diffclf_lightning.Staged"
+    (trials,) = re.findall(RACE, (CONFIGS / f"{name}.yaml").read_text(), flags=re.MULTILINE)
+    assert int(trials) == strategy["init_args"]["trials"][-1]
+
+
+def test_both_kinds_are_shipped():
+    assert {"digits", "digits_shifts", "digits_text", "folder", "folder_text"} <= set(DIFFUSION)
+    assert sum(map(of_the_paper, DIFFUSION)) == 10
