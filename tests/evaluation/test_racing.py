@@ -130,12 +130,20 @@ def test_a_tiny_level_drops_nobody(seed):
     assert torch.equal(table.best, errors.double().mean(dim=-1).argmin(dim=1))
 
 
-@pytest.mark.parametrize("candidates", [2, 10])
-def test_strict_errs_at_most_at_its_level_where_nothing_tells_candidates_apart(candidates, seed):
-    errors, level = torch.randn(2000, candidates, 60), 0.05
+@pytest.mark.parametrize(("candidates", "images"), [(2, 2000), (10, 2000), (100, 200)])
+def test_strict_errs_at_most_at_its_level_where_nothing_tells_candidates_apart(
+    candidates, images, seed
+):
+    """Whatever all share of a trial, and however trials differ in scale.
+
+    At an error rate of the level a false alarm comes once in a million runs.
+    """
+    level, trials = 0.05, 60
+    shared, scale = torch.randn(images, 1, trials), 0.1 + torch.rand(images, 1, trials)
+    errors = shared + scale * torch.randn(images, candidates, trials)
     full = errors.double().mean(dim=-1).argmin(dim=1)
     wrong = int((race(errors, level=level, strict=True).best != full).sum())
-    assert stats.binom.sf(wrong - 1, 2000, level) > 1e-6
+    assert stats.binom.sf(wrong - 1, images, level) > 1e-6
     assert (race(errors, level=level).best != full).sum() > 2 * wrong
 
 
@@ -220,3 +228,15 @@ def test_a_race_brings_its_order_of_times(diffclf, tmp_path):
     (report,) = RunFolder(tmp_path / "race").summary()["sets"].values()
     assert report["correct"] == 40
     assert report["evaluations_per_image"] < 60
+
+
+def test_a_race_in_half_precision_answers_as_in_float32(diffclf, tmp_path):
+    short = ("test", "--config", "digits", "--data.num_test=60", "--model.strategy", "Racing")
+    found = []
+    for precision in ("32-true", "bf16-mixed"):
+        diffclf(*short, "--trainer.precision", precision, "--results.folder", precision)
+        found.append(RunFolder(tmp_path / precision).rows(["prediction"]))
+    exact, half = ([rows[name].to_pylist() for name in ("key", "prediction")] for rows in found)
+    assert exact == half
+    spent = [sum(rows["evaluations"].to_pylist()) for rows in found]
+    assert spent[1] == pytest.approx(spent[0], rel=0.1)
