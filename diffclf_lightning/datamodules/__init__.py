@@ -20,6 +20,8 @@ from diffclf_lightning.datamodules.fetched import (
 from diffclf_lightning.datamodules.files import ImageFiles
 from diffclf_lightning.datamodules.folder import ImageFolder
 from diffclf_lightning.datamodules.folders import ImageFolders
+from diffclf_lightning.datamodules.glyph_strokes import Strokes
+from diffclf_lightning.datamodules.glyphs import Glyphs
 from diffclf_lightning.datamodules.imagenet import ImageNet
 from diffclf_lightning.datamodules.imagenet_shifts import ImageNetShifts
 from diffclf_lightning.datamodules.objectnet import ObjectNet
@@ -35,6 +37,7 @@ __all__ = [
     "FileImages",
     "Flowers102",
     "Food101",
+    "Glyphs",
     "GreyImages",
     "ImageCSV",
     "ImageDataModule",
@@ -52,4 +55,5 @@ __all__ = [
     "ObjectNet",
     "OxfordPets",
     "PublishedImages",
+    "Strokes",
 ]

@@ -56,12 +56,17 @@ class GreyImages(ImageSet):
         pixels: Grey levels, uint8, shape ``(images, height, width)``.
         labels: Label of each image.
         keys: A stable name for each image. Defaults to None: its position.
+        candidate_labels: See :class:`ImageSet`. Defaults to None: all labels.
     """
 
     def __init__(
-        self, pixels: NDArray[np.uint8], labels: Sequence[int], keys: Sequence[str] | None = None
+        self,
+        pixels: NDArray[np.uint8],
+        labels: Sequence[int],
+        keys: Sequence[str] | None = None,
+        candidate_labels: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(labels, keys=keys)
+        super().__init__(labels, candidate_labels, keys)
         self.pixels = pixels
 
     def image(self, index: int) -> Image.Image:
@@ -129,14 +134,14 @@ class Digits(ImageDataModule):
         """A loader of shuffled, augmented training images; drops the last, smaller batch."""
         chosen = np.arange(self.num_train) * NUM_TRAIN // self.num_train
         repeated = np.tile(chosen, self.repeats)
-        images = GreyImages(_to_bytes(self.images[repeated]), [self.labels[i] for i in repeated])
+        images = GreyImages(to_bytes(self.images[repeated]), [self.labels[i] for i in repeated])
         collate = self.augmentation.collate
         return self.loader(images, shuffle=True, drop_last=True, collate_fn=collate)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """A loader of 300 training images turned by 10 degrees: the test images stay unseen."""
         chosen = np.arange(0, NUM_TRAIN, NUM_TRAIN // 300)[:300]
-        pixels = _to_bytes(Rotation(degrees=10)(self.images[chosen]))
+        pixels = to_bytes(Rotation(degrees=10)(self.images[chosen]))
         return self.loader(GreyImages(pixels, [self.labels[i] for i in chosen]))
 
     def _test_set(self, name: str) -> ImageSet:
@@ -144,14 +149,15 @@ class Digits(ImageDataModule):
             files = font_files()
             printed = np.concatenate([render_digits(file) for file in files]) / LEVELS
             keys = [f"{file.stem}/{digit}" for file in files for digit in range(10)]
-            return GreyImages(_to_bytes(printed), list(range(10)) * len(files), keys)
+            return GreyImages(to_bytes(printed), list(range(10)) * len(files), keys)
         span = slice(NUM_TRAIN, NUM_TRAIN + self.num_test)
         images = self.images[span]
         if name != HELD_OUT:
             images = SHIFTS[name](images)
         keys = [str(i) for i in range(span.start, span.stop)]
-        return GreyImages(_to_bytes(images), self.labels[span], keys)
+        return GreyImages(to_bytes(images), self.labels[span], keys)
 
 
-def _to_bytes(images: NDArray[np.float64]) -> NDArray[np.uint8]:
+def to_bytes(images: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Levels in [0, 1] as 8-bit grey levels."""
     return np.clip(np.round(images * 255), 0, 255).astype(np.uint8)
