@@ -16,7 +16,7 @@ from diffclf_lightning.classnames import nearest
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import best_candidates, log_posterior, per_label
 from diffclf_lightning.metrics import ClassificationReport, classification_report, fit_temperature
-from diffclf_lightning.tasks.base import Asked, Question, Task
+from diffclf_lightning.tasks.base import COSTS, Asked, Question, Task
 
 MAPS = ("other_predictions",)
 
@@ -231,7 +231,7 @@ class Classification(Task):
         for pairs in rows["other_predictions"].to_pylist():
             for name, label in pairs or ():
                 others.setdefault(name, []).append(label)
-        named = [name for name in (*self.measured, "evaluations", "seconds") if name not in MAPS]
+        named = [name for name in (*self.measured, *COSTS) if name not in MAPS]
         return classification_report(
             **{name: rows[name].to_numpy() for name in named},
             others={name: np.array(labels) for name, labels in others.items()},
