@@ -143,7 +143,7 @@ class Answering(LightningModule):
         images: AnyImage | Sequence[AnyImage],
         names: Sequence[str] | None = None,
         *,
-        batch_size: int = 16,
+        batch_size: int = 64,
     ) -> Any:
         """Answer without a Trainer, on the device of the weights.
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffclf_lightning.evaluation import ErrorTable, Score
+from diffclf_lightning.evaluation import ErrorTable, Filling, Score
 
 
 @dataclass
@@ -48,6 +48,7 @@ class Answer:
         evaluations: Model evaluations of each image, int64, shape ``(images,)``.
         table: The error table, where there is one and it is to be kept.
         shortlist: How a shortlist ranked the candidates, where there is one.
+        filling: How full the forward passes were, where that was counted.
     """
 
     labels: Tensor
@@ -57,6 +58,7 @@ class Answer:
     evaluations: Tensor
     table: ErrorTable | None = None
     shortlist: Shortlisted | None = None
+    filling: Filling | None = None
 
     @classmethod
     def from_table(
@@ -123,6 +125,7 @@ class Predictions:
         columns: What the task makes of the answer, one row a sample: tensors or lists by name.
             ``predictions["prediction"]`` is one of them.
         table: The error table of the images, where it is kept.
+        filling: How full the forward passes were, where that was counted.
     """
 
     set_name: str
@@ -132,6 +135,7 @@ class Predictions:
     seconds: float
     columns: dict[str, Any]
     table: ErrorTable | None = None
+    filling: Filling | None = None
 
     def __getitem__(self, column: str) -> Any:
         """A column."""

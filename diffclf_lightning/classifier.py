@@ -1,7 +1,7 @@
 """DiffusionClassifier: any conditional diffusion model as a classifier, on Lightning."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,27 @@ from torch import Tensor
 from diffclf_lightning.answers import Answer
 from diffclf_lightning.calibration import Calibration, at_calibrated_level, settled_temperature
 from diffclf_lightning.candidates import Candidates, model_classes
-from diffclf_lightning.compiling import Compile, compile_network, compile_with, eager, unwrapped
+from diffclf_lightning.compiling import (
+    Compile,
+    compile_network,
+    compile_with,
+    is_compiled,
+    unwrapped,
+)
 from diffclf_lightning.denoisers import Conditioning, Denoiser
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import (
     ErrorFunction,
     Full,
     Loss,
-    MeanError,
     NoiseBank,
-    Noised,
+    PassSize,
     Score,
     Strategy,
     TimeGrid,
     TrialSource,
     evaluate,
-    find_evaluations_per_batch,
-    get_loss,
-    get_losses,
+    losses_and_scores,
 )
 from diffclf_lightning.image_classifier import ImageClassifier
 from diffclf_lightning.images import Transform
@@ -86,7 +89,8 @@ class DiffusionClassifier(ImageClassifier):
             or else 1, which is no calibration.
         calibration: Folder of a run, or file, that ``diffclf calibrate`` wrote: the temperature,
             and where it has one the level of a race. Defaults to None: what came with the model.
-        evaluations_per_batch: Evaluations in one forward pass. Defaults to None: found by trial.
+        evaluations_per_batch: Evaluations in one forward pass, halved where they do not fit in
+            memory. Defaults to None: found by trial, and no more than the images of a batch fill.
         validation_strategy: Strategy of ``validate`` and of validation within ``fit``. Defaults to
             None: 8 trials for all.
         task: What sets ask. Defaults to None: one label an image.
@@ -95,8 +99,9 @@ class DiffusionClassifier(ImageClassifier):
         shortlist: Ranks the candidates of each image, the first of which are evaluated. Defaults
             to None: all are.
         compile: Whether the network is compiled (:func:`torch.compile`), or its options, as
-            ``{mode: max-autotune}``. A denoiser or classifier that was given to
-            :func:`torch.compile` has its network compiled too.
+            ``{mode: max-autotune}``; ``{regional: true}`` compiles its repeated blocks alone. A
+            denoiser or classifier that was given to :func:`torch.compile` has its network compiled
+            too. All passes then have one shape.
 
     Raises:
         InputError: If the arguments contradict each other.
@@ -125,16 +130,7 @@ class DiffusionClassifier(ImageClassifier):
         compile: Compile = False,
     ) -> None:
         super().__init__(task)
-        if evaluations_per_batch is not None and evaluations_per_batch < 1:
-            raise InputError(
-                "Expected argument `evaluations_per_batch` to be at least 1, but got "
-                f"{evaluations_per_batch}. Leave it out to have it found."
-            )
-        if score is not None and not isinstance(score, Score):
-            raise InputError(
-                f"Expected argument `score` to be a score, but got {score!r}. The mean of a loss "
-                "is `loss`; others are `WeightedError` and `RelativeToReference`."
-            )
+        self.pass_size = PassSize(evaluations_per_batch)
         if candidates is not None and template is not None:
             raise InputError("Expected either `candidates` or `template`, but got both. Drop one.")
         self.denoiser: Denoiser
@@ -146,20 +142,12 @@ class DiffusionClassifier(ImageClassifier):
         strategy = strategy or Full(trials=250)
         self.strategy = at_calibrated_level(strategy, calibration, grid, self.noise)
         self.validation_strategy = validation_strategy or Full(trials=8)
-        self.losses, self.scores = _losses_and_scores(loss, other_losses, score)
-        for one in self.losses:
-            if one.needs_variance and not denoiser.predicts_variance:
-                raise InputError(
-                    f"Expected a model that predicts its variance for loss {one.name!r}, but got "
-                    f"{type(denoiser).__name__}, which predicts noise alone. Take the loss out of "
-                    "`loss` and `other_losses`, or a model with twice the channels (DiT-XL-2)."
-                )
+        self.losses, self.scores = losses_and_scores(loss, other_losses, score, self.denoiser)
         self.candidates = candidates if template is None else PromptEnsemble(template)
         self.classnames = classnames
         self.classes_by_position, self.shortlist = classes_by_position, shortlist
         self._temperature = temperature, calibration
         self.settle_temperature()
-        self.evaluations_per_batch = evaluations_per_batch
 
     def settle_temperature(self) -> None:
         """Take the temperature that was given, or else that of the weights as they are now."""
@@ -297,14 +285,16 @@ class DiffusionClassifier(ImageClassifier):
         )
         return prepared, spent + strategy.evaluations(racing)
 
+    @torch.no_grad()
     def answer(self, images: Tensor, prepared: Prepared, allowed: Tensor | None = None) -> Answer:
-        size, ranked = self._evaluations_per_batch(images, prepared), None
-        x_0 = self._encode(images)
+        self.warm_up(images, prepared)
+        x_0, ranked = self.denoiser.encode(images), None
         if prepared.shortlist is not None:
-            ranked = prepared.shortlist(images, x_0, allowed, size)
+            ranked = prepared.shortlist(images, x_0, allowed, self.pass_size.size)
             allowed = ranked.kept
             if self.on_evaluations is not None:
                 self.on_evaluations(int(ranked.evaluations.sum()))
+        self.pass_size.begin(_largest_pass(images, prepared, allowed))
         table = evaluate(
             self.denoiser,
             x_0,
@@ -317,48 +307,26 @@ class DiffusionClassifier(ImageClassifier):
             allowed=allowed,
             reference=prepared.reference,
             names=prepared.candidates.names,
-            evaluations_per_batch=size,
+            evaluations_per_batch=self.pass_size,
             on_progress=self.on_evaluations,
         )
-        return Answer.from_table(table, self.scores, keep_errors=self.keep_errors, shortlist=ranked)
+        keep_errors, filling = self.keep_errors, self.pass_size.filling
+        answer = Answer.from_table(table, self.scores, keep_errors=keep_errors, shortlist=ranked)
+        return replace(answer, filling=filling)
 
+    @torch.no_grad()
     def warm_up(self, images: Tensor, prepared: Prepared) -> None:
         """Find the number of evaluations in a forward pass."""
-        self._evaluations_per_batch(images, prepared)
-
-    def _evaluations_per_batch(self, images: Tensor, prepared: Prepared) -> int:
-        if self.evaluations_per_batch is None:
-            self.evaluations_per_batch = self._find_batch(self._encode(images), prepared)
-        return self.evaluations_per_batch
-
-    @torch.no_grad()
-    def _encode(self, images: Tensor) -> Tensor:
-        return self.denoiser.encode(images)
-
-    @torch.no_grad()
-    def _find_batch(self, x_0: Tensor, prepared: Prepared) -> int:
-        timesteps = self.denoiser.at(prepared.source.times).to(x_0.device)
-
-        def forward(size: int) -> None:
-            rows = torch.arange(size, device=x_0.device)
-            samples = x_0[rows % len(x_0)]
-            noised = Noised(samples, samples, timesteps[rows % len(timesteps)])
-            self.denoiser.predict(noised, prepared.conditioning.rows(rows % len(prepared.labels)))
-
-        largest = len(x_0) * prepared.strategy.evaluations(len(prepared.labels))
-        with eager():  # or each size would be compiled
-            return find_evaluations_per_batch(forward, largest=largest, device=x_0.device)
+        self.pass_size.whole = is_compiled(self.denoiser.network)
+        limit = _largest_pass(images, prepared)
+        if self.pass_size.wanting(limit):
+            x_0, times = self.denoiser.encode(images), prepared.source.times
+            self.pass_size.find(self.denoiser, x_0, prepared.conditioning, times, limit)
 
 
-def _losses_and_scores(
-    loss: str | Loss | ErrorFunction,
-    other_losses: Sequence[str | Loss | ErrorFunction],
-    score: Score | None,
-) -> tuple[list[Loss], list[Score]]:
-    """All losses of a pass, and the scores that answer, the one that decides first."""
-    named = get_losses([get_loss(loss), *get_losses(other_losses, "other_losses")], "other_losses")
-    decides = score or MeanError(named[0].name)
-    read = [name for name in decides.losses if name not in {one.name for one in named}]
-    means = [MeanError(one.name) for one in named]
-    others = [mean for mean in means if mean.name != decides.name]
-    return [*named, *(get_loss(name) for name in read)], [decides, *others]
+def _largest_pass(images: Tensor, prepared: Prepared, allowed: Tensor | None = None) -> int:
+    """Evaluations of a pass that these images fill."""
+    candidates = len(prepared.labels)
+    if allowed is not None:
+        candidates = -(-int(allowed.sum()) // len(images))
+    return prepared.strategy.largest_pass(len(images), candidates)

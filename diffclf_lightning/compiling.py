@@ -5,8 +5,7 @@ engine calls other methods, so that what was asked of a classifier or a denoiser
 network instead.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,7 +14,8 @@ from torch import nn
 from diffclf_lightning.errors import InputError
 
 Compile = bool | Mapping[str, Any]
-"""Whether to compile, or how: options of :func:`torch.compile`."""
+"""Whether to compile, or how: options of :func:`torch.compile`, and ``regional``: whether only the
+blocks that the network repeats are compiled, each kind once."""
 
 
 def compile_network(network: nn.Module, how: Compile) -> None:
@@ -23,10 +23,10 @@ def compile_network(network: nn.Module, how: Compile) -> None:
 
     Args:
         network: The network.
-        how: Whether, or options of :func:`torch.compile`.
+        how: Whether, or options of :func:`torch.compile` and ``regional``.
 
     Raises:
-        InputError: If these are none.
+        InputError: If these are none, or the network has no blocks to compile alone.
     """
     if not isinstance(how, bool | Mapping):
         raise InputError(
@@ -36,13 +36,33 @@ def compile_network(network: nn.Module, how: Compile) -> None:
     if how is False:
         return
     options = {} if how is True else dict(how)
+    compiled = _blocks(network) if options.pop("regional", False) else [network]
     try:
-        network.compile(**options)
+        for module in compiled:
+            module.compile(**options)
     except (TypeError, RuntimeError) as error:
         raise InputError(
             f"Expected argument `compile` to be options of torch.compile, but got {dict(options)} "
             f"({type(error).__name__}: {error})."
         ) from error
+
+
+def _blocks(network: nn.Module) -> list[nn.Module]:
+    """The repeated blocks that diffusers names (:meth:`ModelMixin.compile_repeated_blocks`)."""
+    names = getattr(network, "_repeated_blocks", None) or ()
+    blocks = [module for module in network.modules() if type(module).__name__ in names]
+    if not blocks:
+        raise InputError(
+            "Expected argument `compile` without `regional`, since diffusers names no repeated "
+            f"blocks of a {type(network).__name__}; it does of UNet2DConditionModel (Stable "
+            "Diffusion). Give true."
+        )
+    return blocks
+
+
+def is_compiled(network: nn.Module) -> bool:
+    """Whether a network, or a part of it, is compiled."""
+    return any(module._compiled_call_impl is not None for module in network.modules())
 
 
 def unwrapped(module: nn.Module) -> tuple[nn.Module, Callable[[Any], Any] | None]:
@@ -61,10 +81,3 @@ def compile_with(network: nn.Module, context: Callable[[Any], Any] | None) -> No
     """
     if context is not None:
         network._compiled_call_impl = context(network._call_impl)
-
-
-@contextmanager
-def eager() -> Iterator[None]:
-    """Nothing is compiled inside, for passes of many shapes."""
-    with torch.compiler.set_stance("force_eager"):
-        yield

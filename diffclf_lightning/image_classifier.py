@@ -223,6 +223,7 @@ class ImageClassifier(WholeCheckpoints, Answering):
             seconds,
             columns,
             answer.table,
+            answer.filling,
         )
         current.count(predictions, self.stored_columns)
         return predictions

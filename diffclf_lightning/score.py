@@ -16,7 +16,7 @@ from diffclf_lightning.files import write_whole
 from diffclf_lightning.metrics import Report
 from diffclf_lightning.results import RunFolder, candidates_of, rows_of, stored_errors
 from diffclf_lightning.results.folder import CANDIDATES
-from diffclf_lightning.tasks import Asked, Classification
+from diffclf_lightning.tasks import COSTS, Asked, Classification
 
 DESCRIPTION = """\
 Answer again by another score, from the stored errors of a run (--results.errors true), without a
@@ -118,8 +118,9 @@ def _measured(rows: pa.Table, table: ErrorTable, task: Classification, score: Sc
         columns={**task.columns(answer, {"label": truth}), "evaluations": answer.evaluations},
     )
     measured = rows_of(predictions, task.schema).select(list(task.measured))
-    for name in ("evaluations", "seconds"):
-        measured = measured.append_column(name, rows[name])
+    for name in COSTS:  # some are not in rows of an earlier version
+        known = rows[name] if name in rows.schema.names else pa.nulls(len(rows), pa.float64())
+        measured = measured.append_column(name, known)
     return measured
 
 

@@ -285,6 +285,32 @@ def test_calibrate_fits_what_validate_logs_and_a_later_run_takes(denoiser, data,
         calibrate.main([str(tmp_path / "nothing")])
 
 
+def test_filling_of_passes_is_stored_and_its_share_is_that_of_the_rows(denoiser, data, tmp_path):
+    """Rows of an earlier version, without it, are continued, and count as not known."""
+    strategy = Staged((8, 10), (2, 1))  # of 5 images and then of 2: rounds of 24 and 4, an image
+
+    def classifier():
+        return DiffusionClassifier(denoiser, strategy, evaluations_per_batch=50)
+
+    run(classifier(), data, tmp_path / "whole")
+    whole = rows(tmp_path / "whole")
+    assert [sum(row["underfilled"] for row in whole), sum(row["repeats"] for row in whole)] == [
+        12 * 4, 0
+    ]  # fmt: skip
+    summary = RunFolder(tmp_path / "whole").summary()["sets"]["test"]
+    assert summary["underfilled_share"] == pytest.approx(4 / 28)
+    assert summary["padded_share"] == 0
+    table = pq.read_table(tmp_path / "whole/images.parquet")
+    earlier = table.drop_columns(["underfilled", "repeats"]).slice(0, 5)
+    pq.write_table(earlier, tmp_path / "whole/images.parquet")
+    run(classifier(), data, tmp_path / "whole")
+    again = rows(tmp_path / "whole")
+    assert [row["underfilled"] is None for row in again] == [i < 5 for i in range(12)]
+    summary = RunFolder(tmp_path / "whole").summary()["sets"]["test"]
+    assert summary["total"] == 12
+    assert summary["underfilled_share"] == pytest.approx(4 / 28)
+
+
 def test_a_run_with_errors_is_not_continued_without(denoiser, data, tmp_path):
     run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path, errors=True)
     with pytest.raises(InputError, match="errors was True"):

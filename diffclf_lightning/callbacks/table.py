@@ -12,6 +12,9 @@ from diffclf_lightning.callbacks.results import results_folder
 from diffclf_lightning.image_classifier import ImageClassifier
 from diffclf_lightning.metrics import Report
 
+FEW = 0.05
+"""Share of evaluations that may run in passes less than half full, and nothing is said."""
+
 
 class ReportTable(Callback):
     """Prints the reports of all sets, and where the results are."""
@@ -42,6 +45,9 @@ def report_table(reports: Mapping[str, Report]) -> Table:
     for name, report in reports.items():
         if report.skipped:
             notes.append(f"{name}: {report.skipped} images could not be read and are left out")
+        if (report.underfilled_share or 0) > FEW:
+            share = f"{name}: {report.underfilled_share:.0%} of evaluations ran in passes less than"
+            notes.append(f"{share} half full; a larger --data.batch_size fills them")
     table = Table(
         box=SIMPLE_HEAD,
         caption="\n".join(notes),

@@ -22,6 +22,9 @@ from diffclf_lightning.denoisers.transforms import ResizeCenterCrop, SquareCrop
 from diffclf_lightning.evaluation import Noised, Prediction, Timesteps
 from diffclf_lightning.images import Transform, unit_range
 
+PIXELS = 8 * 512**2
+"""Pixels that an autoencoder is given at once: it needs far more memory for them than a latent."""
+
 
 class Denoiser(nn.Module, ABC):
     """A diffusion or flow model that is told a conditioning.
@@ -154,10 +157,12 @@ class Denoiser(nn.Module, ABC):
         samples = unit_range(images, self.image_shape) * 2 - 1
         if self.vae is None:
             return samples
-        mean: Tensor = self.vae.encode(samples.to(self.vae.dtype)).latent_dist.mean.float()
+        at_once = max(1, PIXELS // samples[0, 0].numel())
+        parts = samples.to(self.vae.dtype).split(at_once)
+        means = [self.vae.encode(part).latent_dist.mean.float() for part in parts]
         shift = self.vae.config.get("shift_factor") or 0.0
-        scaled: Tensor = (mean - shift) * self.vae.config.scaling_factor
-        return scaled
+        scaled: Tensor = (torch.cat(means) - shift) * self.vae.config.scaling_factor
+        return scaled.contiguous()  # its layout would depend on the number of images
 
     def at(self, times: Sequence[Fraction] | Tensor) -> Timesteps:
         """Times in [0, 1) as the schedule sees them, on the CPU."""

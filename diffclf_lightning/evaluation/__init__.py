@@ -1,7 +1,8 @@
 """Evaluation of candidate conditionings: trials, losses, strategies, table, scores and engine."""
 
 from diffclf_lightning.evaluation.batching import find_evaluations_per_batch
-from diffclf_lightning.evaluation.engine import Predictor, evaluate
+from diffclf_lightning.evaluation.deciding import losses_and_scores
+from diffclf_lightning.evaluation.engine import evaluate
 from diffclf_lightning.evaluation.grids import (
     GoldenGrid,
     NestedGrid,
@@ -34,6 +35,8 @@ from diffclf_lightning.evaluation.noised import (
     Timesteps,
     VTarget,
 )
+from diffclf_lightning.evaluation.passes import Filling, PassSize
+from diffclf_lightning.evaluation.predictor import Predictor
 from diffclf_lightning.evaluation.replay import replayed
 from diffclf_lightning.evaluation.scored import ScoreTable
 from diffclf_lightning.evaluation.scores import (
@@ -61,6 +64,7 @@ __all__ = [
     "ErrorFunction",
     "ErrorTable",
     "ExponentialWeight",
+    "Filling",
     "FlowTarget",
     "Full",
     "GoldenGrid",
@@ -71,6 +75,7 @@ __all__ = [
     "NoiseSource",
     "NoiseTarget",
     "Noised",
+    "PassSize",
     "PiecewiseWeight",
     "Prediction",
     "Predictor",
@@ -106,6 +111,7 @@ __all__ = [
     "l1",
     "l2",
     "log_posterior",
+    "losses_and_scores",
     "per_label",
     "pixel_bytes",
     "replayed",

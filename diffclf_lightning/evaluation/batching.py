@@ -10,6 +10,8 @@ GAIN = 1.05
 """A larger batch must be this much faster per evaluation, within two doublings, to be taken."""
 CHEAP = 0.05
 """Passes of fewer seconds are doubled in any case: times so short say little on a busy machine."""
+MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+"""What torch says where memory ends: of MPS, CPU and cuBLAS it is no error of its own."""
 
 
 def find_evaluations_per_batch(
@@ -17,8 +19,8 @@ def find_evaluations_per_batch(
 ) -> int:
     """The largest batch that fits in memory and still gains speed.
 
-    Doubles the batch while it fits and the evaluations per second rise. The choice touches speed
-    alone: results do not depend on it.
+    Doubles the batch, up to ``largest``, while it fits and the evaluations per second rise. The
+    choice touches speed alone: results do not depend on it.
 
     Args:
         forward: Runs one forward pass of that many evaluations.
@@ -31,20 +33,28 @@ def find_evaluations_per_batch(
     Raises:
         torch.OutOfMemoryError: If not even one evaluation fits.
     """
-    best, best_rate, size, seconds = 1, 0.0, 1, 0.0
-    while size <= max(largest, 1) and (size <= 4 * best or seconds < CHEAP):
+    best, best_rate, seconds = 1, 0.0, 0.0
+    largest = max(largest, 1)
+    for size in [*(2**k for k in range((largest - 1).bit_length())), largest]:
+        if size > 4 * best and seconds >= CHEAP:
+            break
         try:
             seconds = _seconds(forward, size, device)
-        except torch.OutOfMemoryError:
-            if size == 1:
+        except RuntimeError as error:
+            if size == 1 or not is_lack_of_memory(error):
                 raise
             torch.cuda.empty_cache()
             break
         rate = size / seconds
         if rate > GAIN * best_rate:
             best, best_rate = size, rate
-        size *= 2
     return best
+
+
+def is_lack_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that a device has no memory left."""
+    said = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(words in said for words in MEMORY)
 
 
 def _seconds(forward: Callable[[int], object], size: int, device: torch.device | None) -> float:

@@ -7,17 +7,17 @@ device twice, what the strategy wants and whether all errors are finite, and ins
 copied to the host.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation.losses import Loss
-from diffclf_lightning.evaluation.noised import Noised, Prediction, Timesteps
+from diffclf_lightning.evaluation.noised import Noised
+from diffclf_lightning.evaluation.passes import PassSize
+from diffclf_lightning.evaluation.predictor import Conditionings, Predictor
 from diffclf_lightning.evaluation.ragged import starts
 from diffclf_lightning.evaluation.scores import MeanError, Score
 from diffclf_lightning.evaluation.strategies import Strategy
@@ -25,27 +25,6 @@ from diffclf_lightning.evaluation.table import ErrorTable
 from diffclf_lightning.evaluation.trials import Trials
 
 Progress = Callable[[int], None]
-
-
-class Conditionings(Protocol):
-    """What the engine needs of conditioning: rows."""
-
-    @property
-    def num_rows(self) -> int:
-        """Number of candidates."""
-
-    def rows(self, index: Tensor) -> Any:
-        """Conditioning of some candidates, on the device of the index."""
-
-
-class Predictor(Protocol):
-    """What the engine needs of a model."""
-
-    def at(self, times: Sequence[Fraction]) -> Timesteps:
-        """Times in [0, 1) as the model's schedule sees them."""
-
-    def predict(self, noised: Noised, conditioning: Any) -> Prediction:
-        """What the model says of noised samples, in one forward pass."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +92,7 @@ def evaluate(
     allowed: Tensor | None = None,
     reference: Conditionings | None = None,
     names: Sequence[str] | None = None,
-    evaluations_per_batch: int = 256,
+    evaluations_per_batch: int | PassSize = 256,
     on_progress: Progress | None = None,
 ) -> ErrorTable:
     """Errors of candidate conditionings of every image, as many as the strategy asks for.
@@ -133,7 +112,8 @@ def evaluate(
         reference: Conditioning of one row that meets the trials of each image beside the
             candidates.
         names: Names of the candidates, for messages.
-        evaluations_per_batch: Largest number of evaluations in one forward pass.
+        evaluations_per_batch: Largest number of evaluations in one forward pass; it is halved where
+            they do not fit in memory.
         on_progress: Called with the number of evaluations of each forward pass.
 
     Returns:
@@ -155,7 +135,9 @@ def evaluate(
             "Expected argument `allowed` to leave every image at least one candidate, but image "
             f"{int((~allowed.any(dim=1)).nonzero()[0])} of the batch has none."
         )
-    passes = _Passes(model, x_0, trials, losses, evaluations_per_batch, on_progress)
+    size = evaluations_per_batch
+    size = PassSize(size) if isinstance(size, int) else size
+    passes = _Passes(model, x_0, trials, losses, size, on_progress)
     table = passes.table(allowed, labels)
     if reference is not None:
         table = replace(table, reference=passes.table(allowed[:, :1] | True, labels[:1]))
@@ -180,11 +162,11 @@ class _Passes:
         x_0: Tensor,
         trials: Trials,
         losses: Sequence[Loss],
-        evaluations_per_batch: int,
+        size: PassSize,
         on_progress: Progress | None,
     ) -> None:
         self.model, self.x_0, self.trials, self.losses = model, x_0, trials, losses
-        self.evaluations_per_batch, self.on_progress = evaluations_per_batch, on_progress
+        self.size, self.on_progress = size, on_progress
         self.timesteps = model.at(trials.times).to(x_0.device)
 
     def table(self, allowed: Tensor, labels: Tensor) -> ErrorTable:
@@ -213,26 +195,47 @@ class _Passes:
             loss.name: torch.empty(len(work), dtype=torch.float32, device=self.x_0.device)
             for loss in self.losses
         }
-        for start, size in _batches(len(work), self.evaluations_per_batch):
-            index = _indices(start, size, len(work), self.x_0.device)
-            image, candidate, trial = work.at(index)
-            noise = self._noise(planned, start, image, trial)
-            noised = Noised(self.x_0[image], noise, self.timesteps[trial])
-            prediction = self.model.predict(noised, conditioning.rows(candidate))
-            valid = min(len(index), len(work) - start)
-            for loss in self.losses:
-                errors[loss.name][start : start + valid] = loss(noised, prediction)[:valid]
+        start, size = 0, self.size.cut(len(work))
+        while start < len(work):
+            valid = min(size, len(work) - start)
+            try:
+                rows = self.size.rows(size)
+                found = self._errors(planned, work, conditioning, start, valid, rows)
+            except RuntimeError as error:
+                self.size.shrink(size, error)
+                size = self.size.cut(len(work) - start)
+                continue
+            for name, values in found.items():
+                errors[name][start : start + valid] = values
+            self.size.count(valid, size)
+            start += valid
             if self.on_progress is not None:
                 self.on_progress(valid)
         if not torch.stack([new.isfinite().all() for new in errors.values()]).all():
             raise self._not_finite(errors, work, names)
         return table.extended(more.to(self.x_0.device), errors, work.sizes)
 
-    def _noise(self, planned: Work, start: int, image: Tensor, trial: Tensor) -> Tensor:
-        if self.trials.noise.on_host:
-            host = torch.device("cpu")
-            image, _, trial = planned.at(_indices(start, len(image), len(planned), host))
-        return self.trials.noise.rows(image, trial).to(self.x_0.device)
+    def _errors(
+        self,
+        planned: Work,
+        work: Work,
+        conditioning: Conditionings,
+        start: int,
+        valid: int,
+        rows: int,
+    ) -> dict[str, Tensor]:
+        """Errors by loss of one forward pass, filled up with repeats of its last evaluation."""
+        device = self.x_0.device
+        image, candidate, trial = work.at(_indices(start, valid, rows, device))
+        noise = self.trials.noise
+        if noise.on_host:
+            places = planned.at(_indices(start, valid, rows, torch.device("cpu")))
+            drawn = noise.rows(places[0], places[2]).to(device)
+        else:
+            drawn = noise.rows(image, trial).to(device)
+        noised = Noised(self.x_0[image], drawn, self.timesteps[trial])
+        prediction = self.model.predict(noised, conditioning.rows(candidate))
+        return {loss.name: loss(noised, prediction)[:valid] for loss in self.losses}
 
     def _not_finite(
         self, errors: Mapping[str, Tensor], work: Work, names: Sequence[str] | None
@@ -249,16 +252,6 @@ class _Passes:
         )
 
 
-def _batches(work: int, largest: int) -> Iterator[tuple[int, int]]:
-    """Start and size of as few batches as fit, all of one size."""
-    if work == 0:
-        return
-    count = -(-work // largest)
-    size = -(-work // count)
-    for start in range(0, work, size):
-        yield start, size
-
-
-def _indices(start: int, size: int, work: int, device: torch.device) -> Tensor:
-    """Indices of a batch; the last is filled up with repeats of the last evaluation."""
-    return torch.arange(start, start + size, device=device).clamp(max=work - 1)
+def _indices(start: int, valid: int, rows: int, device: torch.device) -> Tensor:
+    """Indices of the rows of a pass; the last of its evaluations is repeated."""
+    return torch.arange(start, start + rows, device=device).clamp(max=start + valid - 1)

@@ -23,6 +23,8 @@ class Report(ABC):
 
     skipped: int
     """Number of samples that could not be read."""
+    underfilled_share: float | None = None
+    """Share of evaluations in forward passes less than half full; None where not counted."""
 
     @abstractmethod
     def scalars(self) -> dict[str, float]:
@@ -59,6 +61,9 @@ class ClassificationReport(Report):
     seconds_per_image: float
     evaluations_per_second: float
     """Of one device, while it evaluates."""
+    underfilled_share: float | None = None
+    padded_share: float | None = None
+    """Share of the rows of forward passes that only fill them up; None where not counted."""
     skipped: int = 0
     metric: str = "accuracy"
     """Name of the metric that is published for the set."""
@@ -144,6 +149,8 @@ class ClassificationReport(Report):
             "seconds_per_image": self.seconds_per_image,
             "evaluations_per_second": self.evaluations_per_second,
             **self.recall,
+            "underfilled_share": self.underfilled_share,
+            "padded_share": self.padded_share,
         }
 
     def cells(self) -> list[dict[str, str]]:
@@ -181,6 +188,8 @@ def classification_report(
     seconds: NDArray[np.float64],
     others: Mapping[str, NDArray[np.int64]],
     num_labels: int,
+    underfilled: NDArray[np.float64] | None = None,
+    repeats: NDArray[np.float64] | None = None,
     skipped: int = 0,
     metric: str = "accuracy",
     calibrated: bool = True,
@@ -198,6 +207,9 @@ def classification_report(
         seconds: Time.
         others: Predicted labels by other scores.
         num_labels: Number of labels.
+        underfilled: Evaluations in forward passes less than half full, NaN where not counted.
+            Defaults to None: not counted.
+        repeats: Rows that filled passes up, likewise.
         skipped: Number of images that could not be read.
         metric: Name of the metric that is published for the set.
         calibrated: Whether probabilities come with a fitted temperature.
@@ -223,6 +235,8 @@ def classification_report(
         evaluations_per_image=spent / total,
         seconds_per_image=worked / total,
         evaluations_per_second=spent / worked if worked else 0.0,
+        underfilled_share=_share(underfilled, evaluations),
+        padded_share=_share(repeats, evaluations if repeats is None else evaluations + repeats),
         skipped=skipped,
         metric=metric,
         calibrated=calibrated,
@@ -232,6 +246,14 @@ def classification_report(
             for name, labels in others.items()
         },
     )
+
+
+def _share(part: NDArray[np.float64] | None, whole: NDArray[Any]) -> float | None:
+    """A part of a whole, over the images of which it is known."""
+    known = np.zeros(0, dtype=bool) if part is None else ~np.isnan(part)
+    if part is None or not known.any():
+        return None
+    return float(part[known].sum() / whole[known].sum())
 
 
 def _interval(count: Accuracy) -> Interval:

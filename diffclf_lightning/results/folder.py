@@ -189,6 +189,8 @@ class RunFolder:
         rows = self.rows(columns)
         if rows is None:
             return {}
+        nothing = COMMON.empty_table()  # of an earlier version, rows lack a column
+        rows = pa.concat_tables([nothing, rows], promote_options="default")
         names = rows["set"].unique().to_pylist()
         return {name: StoredRows(rows.filter(pc.field("set") == name)) for name in names}
 

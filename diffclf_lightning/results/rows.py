@@ -27,9 +27,11 @@ COMMON = pa.schema(
         "digest": pa.string(),
         "evaluations": pa.int64(),
         "seconds": pa.float64(),
+        "underfilled": pa.float64(),
+        "repeats": pa.float64(),
     }
 )
-"""Columns of every row, whatever the task."""
+"""Columns of every row, whatever the task; the last three are means over the batch of the image."""
 BY_LOSS = pa.map_(pa.string(), pa.list_(pa.float32()))
 ERRORS = pa.schema(
     {
@@ -58,7 +60,12 @@ def rows_of(predictions: Predictions, schema: pa.Schema) -> pa.Table:
         "key": predictions.keys,
         "digest": predictions.digests,
         "seconds": [predictions.seconds] * count,
+        "underfilled": None,
+        "repeats": None,
     }
+    if (filling := predictions.filling) is not None:
+        values["underfilled"] = [filling.underfilled / count] * count
+        values["repeats"] = [filling.repeats / count] * count
     fields = [*COMMON, *schema]
     if predictions.table is not None:
         fields += list(ERRORS)

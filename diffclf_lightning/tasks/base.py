@@ -12,6 +12,9 @@ from diffclf_lightning.answers import Answer, Batch
 from diffclf_lightning.candidates import Candidates
 from diffclf_lightning.metrics import Report
 
+COSTS = ("evaluations", "seconds", "underfilled", "repeats")
+"""Columns of every row, whatever the task, that say what the sample cost."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -135,8 +138,7 @@ class Task(ABC):
         """What was measured.
 
         Args:
-            rows: Rows with the columns :attr:`measured`, ``evaluations`` and ``seconds``, each
-                sample once.
+            rows: Rows with the columns :attr:`measured` and ``COSTS``, each sample once.
             skipped: Number of samples that could not be read.
 
         Returns:

@@ -21,7 +21,7 @@ from diffclf_lightning.metrics import (
     fit_temperature,
     shortlist_recall,
 )
-from diffclf_lightning.tasks.base import Asked, Question, Task
+from diffclf_lightning.tasks.base import COSTS, Asked, Question, Task
 
 APART = ("other_predictions", "shortlist_rank", "shortlisted")
 """Measured columns that are not numbers of every row."""
@@ -250,7 +250,7 @@ class Classification(Task):
         for pairs in rows["other_predictions"].to_pylist():
             for name, label in pairs or ():
                 others.setdefault(name, []).append(label)
-        named = [name for name in (*self.measured, "evaluations", "seconds") if name not in APART]
+        named = [name for name in (*self.measured, *COSTS) if name not in APART]
         recall: dict[str, float] = {}
         if not rows["shortlist_rank"].null_count:
             recall = shortlist_recall(

@@ -42,6 +42,13 @@ def test_published_metric_and_skipped_images_are_noted():
     assert "pets: 3 images could not be read" in text
 
 
+def test_passes_half_empty_are_noted_with_the_remedy():
+    assert "half" not in printed(digits=replace(REPORT, underfilled_share=0.05))
+    text = printed(pets=replace(REPORT, underfilled_share=0.21))
+    assert "pets: 21% of evaluations ran in passes less than half full" in " ".join(text.split())
+    assert "--data.batch_size" in text
+
+
 def test_other_scores_have_a_row_below_their_set():
     others = {"l1": Accuracy.of(490, 500), "l2+bound": Accuracy.of(498, 500)}
     lines = printed(digits=replace(REPORT, others=others), fonts=REPORT).splitlines()

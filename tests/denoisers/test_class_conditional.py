@@ -53,6 +53,22 @@ def test_v_prediction_is_turned_into_noise(seed):
     assert torch.allclose(said.noise, expected, atol=1e-5)
 
 
+@torch.no_grad()
+def test_many_images_are_encoded_in_parts_to_the_same_latents(seed, monkeypatch):
+    model, sizes = tiny.dit_with_vae(), []
+    pixels = torch.randint(256, (7, 3, 16, 16), dtype=torch.uint8)
+    alone = torch.cat([model.encode(image[None]) for image in pixels])
+    monkeypatch.setattr("diffclf_lightning.denoisers.base.PIXELS", 3 * 16 * 16 + 1)
+    encode = model.vae.encode
+    monkeypatch.setattr(model.vae, "encode", lambda x: sizes.append(len(x)) or encode(x))
+    latents = model.encode(pixels)
+    assert sizes == [3, 3, 1]
+    assert torch.allclose(latents, alone, atol=1e-6)
+    assert latents.is_contiguous()
+    monkeypatch.setattr("diffclf_lightning.denoisers.base.PIXELS", 1)
+    assert torch.allclose(model.encode(pixels[:2]), alone[:2], atol=1e-6)
+
+
 def test_latents_are_the_scaled_posterior_mean(seed):
     model = tiny.dit_with_vae()
     pixels = torch.randint(256, (2, 3, 16, 16), dtype=torch.uint8)

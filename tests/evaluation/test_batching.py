@@ -29,7 +29,8 @@ def test_stops_where_nothing_is_gained(spend):
 
 
 def test_never_exceeds_what_there_is(spend):
-    assert find_evaluations_per_batch(cost(spend, 0.02, 0.0), largest=5) == 4
+    assert find_evaluations_per_batch(cost(spend, 0.02, 0.0), largest=5) == 5
+    assert find_evaluations_per_batch(cost(spend, 0.02, 0.0), largest=8) == 8
     assert find_evaluations_per_batch(cost(spend, 0.0, 0.001), largest=1) == 1
 
 

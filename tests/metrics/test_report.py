@@ -70,6 +70,22 @@ def test_other_scores_are_counted_on_the_same_images(seed):
     assert report.summary()["others"]["l1"]["correct"] == 40
 
 
+def test_filling_is_counted_over_the_images_of_which_it_is_known(seed):
+    _, columns = rows(seed)
+    evaluations = columns["evaluations"]
+    underfilled, repeats = evaluations * 0.25, np.full(60, 0.5)
+    counts = {"underfilled": underfilled, "repeats": repeats}
+    report = classification_report(**columns, **counts, others={}, num_labels=7)
+    assert report.underfilled_share == report.summary()["underfilled_share"] == 0.25
+    assert report.padded_share == pytest.approx(30 / (evaluations.sum() + 30))
+    underfilled[:30] = np.nan
+    report = classification_report(**columns, **counts, others={}, num_labels=7)
+    assert report.underfilled_share == 0.25
+    report = classification_report(**columns, others={}, num_labels=7)
+    assert report.underfilled_share is report.padded_share is None
+    assert "underfilled_share" not in report.scalars()
+
+
 def test_few_labels_have_no_top_5(seed):
     _, columns = rows(seed, classes=2, seen=2)
     report = classification_report(**columns, others={}, num_labels=2)

@@ -10,6 +10,9 @@ from torch import Tensor
 from diffclf_lightning.evaluation.grids import NestedGrid, TimeGrid
 from diffclf_lightning.evaluation.scored import ScoreTable
 
+TAIL = 16
+"""The part of the first round of a race by which its late rounds fill a pass at least by half."""
+
 
 class Strategy(ABC):
     """Decides how many trials each candidate of each image gets, and who may win.
@@ -77,3 +80,16 @@ class Strategy(ABC):
         Returns:
             Evaluations per image.
         """
+
+    def largest_pass(self, num_images: int, num_candidates: int) -> int:
+        """Evaluations that one forward pass may hold, so that few run in passes half empty.
+
+        Rounds in which images are decided one after another become small; a part of the first is
+        what the others can be counted on to fill. The first of one image always fits.
+
+        Args:
+            num_images: Number of images that are evaluated together.
+            num_candidates: Number of candidates of each.
+        """
+        first = num_candidates * self.ends[0]
+        return max(first, num_images * first // TAIL)

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Self
 
 import torch
@@ -11,6 +11,9 @@ from torch import Tensor
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation.scored import ScoreTable
 from diffclf_lightning.evaluation.strategies.base import Strategy
+
+FEW = 0.05
+"""Share of the evaluations of an image that may run in passes less than half full."""
 
 
 class Staged(Strategy):
@@ -89,10 +92,24 @@ class Staged(Strategy):
         alive = self.finalists(table) & (rank < keep)
         return torch.where(alive, target - done, 0)
 
-    def evaluations(self, num_candidates: int) -> int:
+    def rounds(self, num_candidates: int) -> list[int]:
+        """Evaluations of an image in each stage.
+
+        Args:
+            num_candidates: Number of candidates.
+        """
         alive = (num_candidates, *(min(k, num_candidates) for k in self.keep))
         new = (end - start for start, end in pairwise((0, *self.ends)))
-        return sum(trials * count for trials, count in zip(new, alive, strict=False))
+        return [trials * count for trials, count in zip(new, alive, strict=False)]
+
+    def evaluations(self, num_candidates: int) -> int:
+        return sum(self.rounds(num_candidates))
+
+    def largest_pass(self, num_images: int, num_candidates: int) -> int:
+        rounds = sorted(self.rounds(num_candidates))
+        few = FEW * sum(rounds)
+        half = next(n for n, so_far in zip(rounds, accumulate(rounds), strict=True) if so_far > few)
+        return num_images * min(2 * half, rounds[-1])
 
 
 class Full(Staged):

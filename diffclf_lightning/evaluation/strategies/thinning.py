@@ -38,8 +38,8 @@ class Thinning(Staged):
     def bind(self, num_candidates: int, ends: Sequence[int]) -> Self:
         return super(Staged, self._keeping(num_candidates)).bind(num_candidates, ends)
 
-    def evaluations(self, num_candidates: int) -> int:
-        return super(Thinning, self._keeping(num_candidates)).evaluations(num_candidates)
+    def rounds(self, num_candidates: int) -> list[int]:
+        return super(Thinning, self._keeping(num_candidates)).rounds(num_candidates)
 
     def _keeping(self, num_candidates: int) -> Self:
         made, left = copy(self), float(num_candidates)
