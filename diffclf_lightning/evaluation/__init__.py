@@ -1,6 +1,6 @@
 """Evaluation of candidate conditionings: trials, losses, strategies, table, scores and engine."""
 
-from diffclf_lightning.evaluation.batching import find_evaluations_per_batch
+from diffclf_lightning.evaluation.batching import find_evaluations_per_batch, is_lack_of_memory
 from diffclf_lightning.evaluation.deciding import losses_and_scores
 from diffclf_lightning.evaluation.engine import evaluate
 from diffclf_lightning.evaluation.grids import (
@@ -108,6 +108,7 @@ __all__ = [
     "get_losses",
     "golden_order",
     "huber",
+    "is_lack_of_memory",
     "l1",
     "l2",
     "log_posterior",

@@ -22,10 +22,15 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from diffclf_lightning.compiling import eager
 from diffclf_lightning.denoisers import Conditioning
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.evaluation import GoldenGrid, Noised, TrialSource
+from diffclf_lightning.evaluation import (
+    GoldenGrid,
+    Noised,
+    Timesteps,
+    TrialSource,
+    is_lack_of_memory,
+)
 from diffclf_lightning.shortlists.base import Choice, Shortlist
 
 BACKWARD = 4
@@ -95,28 +100,39 @@ class GradientShortlist(Shortlist):
         timesteps = self.choice.denoiser.at(trials.times).to(device)
         host = torch.device("cpu") if trials.noise.on_host else device
         total = torch.zeros(allowed.shape, device=device)
-        rows = torch.arange(len(x_0) * self.trials)
-        for part in rows.split(max(1, evaluations_per_batch // BACKWARD)):
-            image, trial = (part // self.trials).to(host), (part % self.trials).to(host)
+        start, rows = 0, len(x_0) * self.trials
+        size = max(1, evaluations_per_batch // BACKWARD)
+        while start < rows:
+            part = torch.arange(start, min(start + size, rows), device=host)
+            image, trial = part // self.trials, part % self.trials
             noise = trials.noise.rows(image, trial).to(device)
             image, trial = image.to(device), trial.to(device)
-            with torch.inference_mode(mode=False), torch.enable_grad(), eager():
-                noised = Noised(_ordinary(x_0[image]), _ordinary(noise), timesteps[trial])
-                slopes = self._slopes(noised, _ordinary(allowed[image]))
+            try:
+                slopes = self._slopes(x_0[image], noise, timesteps[trial], allowed[image])
+            except RuntimeError as error:
+                if size == 1 or not is_lack_of_memory(error):
+                    raise
+                size //= 2
+                continue
             total.index_add_(0, image, slopes)
+            start += size
         spent = torch.full((len(x_0),), 2 * self.trials, dtype=torch.int64, device=device)
         return total / self.trials, spent
 
-    def _slopes(self, noised: Noised, allowed: Tensor) -> Tensor:
+    def _slopes(self, x_0: Tensor, noise: Tensor, at: Timesteps, allowed: Tensor) -> Tensor:
         """Error of each candidate to first order, less that of the mixture."""
-        weights = (allowed / allowed.sum(dim=1, keepdim=True)).float().requires_grad_()
-        prediction = self.choice.denoiser.predict_mixed(noised, self.told, weights)
-        # Sums over pixels: derivatives of means would be lost in float16.
-        scale = noised.x_0[0].numel()
-        error = self.choice.loss(noised, prediction) * scale
-        (slopes,) = torch.autograd.grad(error.sum(), weights)
-        slopes = slopes.float() / scale
-        return (slopes - (weights * slopes).sum(dim=1, keepdim=True)).detach()
+        # Derivatives under the inference mode of a Trainer, of no compiled graph.
+        stance = torch.compiler.set_stance("force_eager")
+        with torch.inference_mode(mode=False), torch.enable_grad(), stance:
+            weights = _ordinary(allowed).float()
+            weights = (weights / weights.sum(dim=1, keepdim=True)).requires_grad_()
+            noised = Noised(_ordinary(x_0), _ordinary(noise), at)
+            told = self.choice.denoiser.predict_mixed(noised, self.told, weights)
+            # Sums over pixels: derivatives of means would be lost in float16.
+            error = self.choice.loss(noised, told) * x_0[0].numel()
+            (slopes,) = torch.autograd.grad(error.sum(), weights)
+        slopes = slopes.float() / x_0[0].numel()
+        return slopes - (weights.detach() * slopes).sum(dim=1, keepdim=True)
 
 
 def _ordinary(tensor: Tensor) -> Tensor:

@@ -112,6 +112,25 @@ def test_the_answer_of_an_image_is_its_own(seed):
         torch.testing.assert_close(together[2:3], alone, rtol=1e-3, atol=1e-6)
 
 
+def test_a_pass_that_does_not_fit_is_halved(seed, monkeypatch):
+    denoiser = GaussianDenoiser(torch.rand(4, 1, 4, 4) * 2 - 1)
+    x_0 = torch.rand(5, 1, 4, 4) * 2 - 1
+    shortlist = bound(denoiser, GradientShortlist(trials=3), range(4))
+    expected = shortlist((x_0 + 1) / 2, x_0, None, 4)
+    mixed, sizes = denoiser.predict_mixed, []
+
+    def limited(noised, *told):
+        sizes.append(len(noised.x_0))
+        if sizes[-1] > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return mixed(noised, *told)
+
+    monkeypatch.setattr(denoiser, "predict_mixed", limited)
+    made = shortlist((x_0 + 1) / 2, x_0, None, 64)
+    torch.testing.assert_close(made.scores, expected.scores)
+    assert sizes == [15, 8, 4, 2, 2, 2, 2, 2, 2, 2, 1]
+
+
 def rows_of(denoiser, data, folder, shortlist, **kwargs):
     strategy = Full(trials=4)
     classifier = DiffusionClassifier(denoiser, strategy, shortlist=shortlist, **kwargs)
