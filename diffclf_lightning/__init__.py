@@ -35,7 +35,13 @@ if TYPE_CHECKING:
     from diffclf_lightning.guesses import Guess
     from diffclf_lightning.informative import InformativeGrid
     from diffclf_lightning.prompts import PromptEnsemble, PromptFile, Prompts
-    from diffclf_lightning.shortlists import GradientShortlist, Shortlist
+    from diffclf_lightning.shortlists import (
+        DenoiserShortlist,
+        DiscriminativeShortlist,
+        GradientShortlist,
+        Shortlist,
+        TreeShortlist,
+    )
     from diffclf_lightning.tasks import Classification, Task
     from diffclf_lightning.training import DenoiserTraining
 
@@ -69,7 +75,13 @@ _HOMES = {
     "guesses": ("Guess",),
     "informative": ("InformativeGrid",),
     "prompts": ("PromptEnsemble", "PromptFile", "Prompts"),
-    "shortlists": ("GradientShortlist", "Shortlist"),
+    "shortlists": (
+        "DenoiserShortlist",
+        "DiscriminativeShortlist",
+        "GradientShortlist",
+        "Shortlist",
+        "TreeShortlist",
+    ),
     "tasks": ("Classification", "Task"),
     "training": ("DenoiserTraining",),
 }

@@ -118,7 +118,8 @@ class Answering(LightningModule):
                 f"Expected as many `classnames` as labels, but got {len(names)} names for "
                 f"{num_labels} labels. Give one name a label, in the order of labels."
             )
-        return candidates, self.names_of(candidates) if names is None else names
+        known = self.names_of(candidates) if names is None else names
+        return candidates.called(known), known
 
     def asked(self, metric: str = "accuracy") -> Asked:
         """What a run chooses among, and how its scores are read.

@@ -7,7 +7,8 @@ ids of an ObjectNet class.
 
 import warnings
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field
 from operator import index
 from typing import SupportsIndex
 
@@ -35,6 +36,10 @@ class Candidates:
 
     conditions: Sequence[Condition]
     labels: Sequence[int]
+    own_labels: Sequence[int] = field(init=False, repr=False, compare=False)
+    """Label of each condition before labels of a set were merged."""
+    classnames: Sequence[str] | None = field(default=None, init=False, repr=False, compare=False)
+    """Class names in the order of these labels, where they are known."""
 
     def __post_init__(self) -> None:
         conditions = [index(c) if isinstance(c, SupportsIndex) else c for c in self.conditions]
@@ -53,6 +58,7 @@ class Candidates:
             )
         if min(self.labels) < 0:
             raise InputError(f"Expected `labels` from 0 up, but got {min(self.labels)}.")
+        object.__setattr__(self, "own_labels", self.labels)
 
     def __len__(self) -> int:
         return len(self.conditions)
@@ -66,6 +72,29 @@ class Candidates:
     def from_class_ids(cls, num_classes: int) -> "Candidates":
         """One candidate a class: its id."""
         return cls(range(num_classes), range(num_classes))
+
+    def called(self, classnames: Sequence[str] | None) -> "Candidates":
+        """The same with class names in the order of labels, or None where there are none."""
+        named = copy(self)
+        object.__setattr__(named, "classnames", classnames)
+        return named
+
+    def of_labels(self, labels: Iterable[int]) -> list[Condition]:
+        """The first condition of each of some labels.
+
+        Raises:
+            InputError: If a label has none.
+        """
+        first = dict(zip(reversed(self.labels), reversed(self.conditions), strict=True))
+        wanted = list(labels)
+        missing = [label for label in wanted if label not in first]
+        if missing:
+            raise InputError(
+                f"Expected a model that knows class {missing[0]} of the data, but got one of "
+                f"{len(first)} classes. Take a model of these classes, or give class names by "
+                "which they can be matched (`classnames`)."
+            )
+        return [first[label] for label in wanted]
 
     def restrict(self, labels: Collection[int | Sequence[int]]) -> "Candidates":
         """The candidates of some labels only, in the same order.
@@ -84,9 +113,14 @@ class Candidates:
                 f"there is none for {missing[:5]}{' and more' if len(missing) > 5 else ''}. The "
                 f"candidates cover labels {min(self.labels)} to {max(self.labels)}."
             )
-        pairs = zip(self.conditions, self.labels, strict=True)
-        kept = [(condition, merged[label]) for condition, label in pairs if label in merged]
-        return Candidates([condition for condition, _ in kept], [label for _, label in kept])
+        kept = [place for place, label in enumerate(self.labels) if label in merged]
+        restricted = Candidates(
+            [self.conditions[place] for place in kept],
+            [merged[self.labels[place]] for place in kept],
+        ).called(self.classnames)
+        own = tuple(self.own_labels[place] for place in kept)
+        object.__setattr__(restricted, "own_labels", own)
+        return restricted
 
 
 def model_classes(

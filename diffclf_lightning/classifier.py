@@ -274,10 +274,7 @@ class DiffusionClassifier(ImageClassifier):
         labels = torch.tensor(candidates.labels, device=self.device)
         shortlist, racing, spent = self.shortlist, len(candidates), 0
         if shortlist is not None:
-            names = self.label_names
-            choice = Choice(
-                self.denoiser, candidates, names, conditioning, self.noise, self.losses[0]
-            )
+            choice = Choice(self.denoiser, candidates, conditioning, self.noise, self.losses[0])
             shortlist = shortlist.bind(choice)
             racing, spent = shortlist.kept_of(racing), shortlist.evaluations(racing)
         prepared = Prepared(

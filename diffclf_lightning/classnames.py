@@ -26,12 +26,19 @@ def imagenet_classes() -> tuple[tuple[str, str], ...]:
     return tuple((row["synset"], row["name"]) for row in rows)
 
 
-def class_ids(names: Sequence[str], known: Sequence[str]) -> list[int]:
+def class_ids(
+    names: Sequence[str],
+    known: Sequence[str],
+    owner: str = "the model",
+    instead: str = "give classes_by_position=true if label i of the data is class i of the model",
+) -> list[int]:
     """Which class of a model each name means.
 
     Args:
         names: Class names of the data.
         known: Class names of the model, in the order of its ids.
+        owner: What knows these, for messages.
+        instead: What else a user may do about a name that it does not know, for messages.
 
     Returns:
         An id for each name, all different.
@@ -44,31 +51,30 @@ def class_ids(names: Sequence[str], known: Sequence[str]) -> list[int]:
         [1, 0]
     """
     published = [list(column) for column in zip(*imagenet_classes(), strict=True)]
-    if [*names] == [*known] or (list(names) in published and _is_imagenet(known)):
+    if [*names] == [*known] or (list(names) in published and is_imagenet(known)):
         return list(range(len(known)))
     meanings = _meanings(known)
     found = [_meaning(name, meanings) for name in names]
     unknown = [name for name, ids in zip(names, found, strict=True) if not ids]
     if unknown:
         raise InputError(
-            f"Expected every class name to be one of the {len(known)} that the model knows, but "
-            f"got {with_nearest(unknown, known)}. Rename the classes (folders, table, or argument "
-            "`classnames` in the order of labels), or give classes_by_position=true if label i of "
-            "the data is class i of the model."
+            f"Expected every class name to be one of the {len(known)} that {owner} knows, but got "
+            f"{with_nearest(unknown, known)}. Rename the classes (folders, table, or argument "
+            f"`classnames` in the order of labels), or {instead}."
         )
     for name, ids in zip(names, found, strict=True):
         if len(ids) > 1:
             several = ", ".join(f"{known[i]!r} ({i})" for i in ids[:FEW])
             raise InputError(
-                f"Expected every class name of the data to mean one class of the model, but "
-                f"{name!r} means {several}. Give it the model's whole name in `classnames`."
+                f"Expected every class name of the data to mean one class of {owner}, but "
+                f"{name!r} means {several}. Give it the whole name there in `classnames`."
             )
     of_id: dict[int, str] = {}
     for name, (i, *_) in zip(names, found, strict=True):
         if i in of_id:
             raise InputError(
                 f"Expected class names of the data that differ, but {of_id[i]!r} and {name!r} both "
-                f"mean {known[i]!r} of the model. Put them under one name, or drop one."
+                f"mean {known[i]!r} of {owner}. Put them under one name, or drop one."
             )
         of_id[i] = name
     return [ids[0] for ids in found]
@@ -92,7 +98,7 @@ def _synonyms(name: str) -> list[str]:
 def _meanings(known: Sequence[str]) -> list[Mapping[str, list[int]]]:
     """Ids by what a class may be called, by its whole name first."""
     kinds: list[Callable[[int], list[str]]] = [lambda i: [_form(known[i])]]
-    if _is_imagenet(known):
+    if is_imagenet(known):
         kinds.append(lambda i: [_form(text) for text in imagenet_classes()[i]])
     kinds.append(lambda i: _synonyms(known[i]))
     meanings: list[Mapping[str, list[int]]] = []
@@ -114,8 +120,8 @@ def _meaning(name: str, meanings: Sequence[Mapping[str, list[int]]]) -> list[int
     return (settled or [ids for ids in tried if ids] or [[]])[0]
 
 
-def _is_imagenet(known: Sequence[str]) -> bool:
-    """Whether a model's classes are ImageNet's, whose wording differs from model to model."""
+def is_imagenet(known: Sequence[str]) -> bool:
+    """Whether classes are ImageNet's in their order; wording differs from model to model."""
     classes = imagenet_classes()
     if len(known) != len(classes):
         return False

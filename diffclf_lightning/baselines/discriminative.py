@@ -79,6 +79,9 @@ class DiscriminativeClassifier(ImageClassifier):
         InputError: If ``label_smoothing`` is out of range.
     """
 
+    untrained: bool = False
+    """Whether nothing gave the network weights."""
+
     def __init__(
         self,
         network: nn.Module,
@@ -169,17 +172,23 @@ class DiscriminativeClassifier(ImageClassifier):
         self.network.train(training)
         return int(count)
 
-    def describe(self) -> dict[str, Any]:
+    def describe_network(self) -> dict[str, Any]:
+        """What decides the logits, as plain values."""
         return {
             "model": self.name,
             "weights": checksum(self.network),
-            "candidates": list(self.all_candidates.conditions),
-            "labels": list(self.all_candidates.labels),
-            "scores": ["logit"],
             "sample_shape": list(self.preprocessing.shape),
             "mean": list(self.preprocessing.mean),
             "std": list(self.preprocessing.std),
             "resize": re.sub(r" at 0x\w+|\s+", " ", str(self.preprocessing.resize)),
+        }
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            **self.describe_network(),
+            "candidates": list(self.all_candidates.conditions),
+            "labels": list(self.all_candidates.labels),
+            "scores": ["logit"],
             **super().describe(),
         }
 

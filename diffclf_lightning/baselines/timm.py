@@ -68,7 +68,7 @@ class TimmClassifier(DiscriminativeClassifier):
         self._fixed, self._sizes = fixed, sizes
         scratch = not pretrained and checkpoint_path is None
         self._open = [name for name, size in sizes.items() if size is None] if scratch else []
-        self._waits, self._random = False, scratch
+        self._waits, self.untrained = False, scratch
 
     @property
     def awaits_checkpoint(self) -> bool:
@@ -114,11 +114,11 @@ class TimmClassifier(DiscriminativeClassifier):
 
     def on_fit_end(self) -> None:
         """Remember that weights were trained."""
-        self._random = False
+        self.untrained = False
 
     def on_test_start(self) -> None:
         """Say if nothing gave the network weights."""
-        if self._random:
+        if self.untrained:
             rank_zero_warn(
                 f"The weights of {self.name} are random: nothing was loaded or trained here. Give "
                 "--ckpt_path, `checkpoint_path`, or pretrained=True."
@@ -130,7 +130,7 @@ class TimmClassifier(DiscriminativeClassifier):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the sizes that the checkpoint has."""
-        self._random = False
+        self.untrained = False
         arguments = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
         if self._open and "num_classes" in arguments:
             self._take({name: arguments[name] for name in self._sizes})

@@ -1,7 +1,7 @@
 """Shortlist: ranks the candidates of each image cheaply, so that only the first of them race."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,7 @@ class Choice:
 
     Args:
         denoiser: The model.
-        candidates: The candidates.
-        classnames: Class names in the order of labels, or None where there are none.
+        candidates: The candidates, with class names where there are any.
         conditioning: What the model is told of each candidate.
         noise: Where the noise of trials comes from.
         loss: The loss that decides.
@@ -33,7 +32,6 @@ class Choice:
 
     denoiser: Denoiser
     candidates: Candidates
-    classnames: Sequence[str] | None
     conditioning: Conditioning
     noise: NoiseBank
     loss: Loss
