@@ -5,7 +5,8 @@ engine calls other methods, so that what was asked of a classifier or a denoiser
 network instead.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -81,3 +82,10 @@ def compile_with(network: nn.Module, context: Callable[[Any], Any] | None) -> No
     """
     if context is not None:
         network._compiled_call_impl = context(network._call_impl)
+
+
+@contextmanager
+def eager() -> Iterator[None]:
+    """Nothing is compiled inside, for passes of other shapes than those of the engine."""
+    with torch.compiler.set_stance("force_eager"):
+        yield

@@ -23,8 +23,9 @@ class Conditionings(Protocol):
 class Predictor(Protocol):
     """What the engine needs of a model."""
 
-    predicts_variance: bool
-    """Whether its predictions have the variance of the reverse step too."""
+    @property
+    def predicts_variance(self) -> bool:
+        """Whether its predictions have the variance of the reverse step too."""
 
     def at(self, times: Sequence[Fraction]) -> Timesteps:
         """Times in [0, 1) as the model's schedule sees them."""

@@ -22,6 +22,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from diffclf_lightning.compiling import eager
 from diffclf_lightning.denoisers import Conditioning
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import (
@@ -122,8 +123,7 @@ class GradientShortlist(Shortlist):
     def _slopes(self, x_0: Tensor, noise: Tensor, at: Timesteps, allowed: Tensor) -> Tensor:
         """Error of each candidate to first order, less that of the mixture."""
         # Derivatives under the inference mode of a Trainer, of no compiled graph.
-        stance = torch.compiler.set_stance("force_eager")
-        with torch.inference_mode(mode=False), torch.enable_grad(), stance:
+        with torch.inference_mode(mode=False), torch.enable_grad(), eager():
             weights = _ordinary(allowed).float()
             weights = (weights / weights.sum(dim=1, keepdim=True)).requires_grad_()
             noised = Noised(_ordinary(x_0), _ordinary(noise), at)

@@ -183,6 +183,11 @@ class _Mixtures:
         """Number of nodes."""
         return len(self.weights)
 
+    @property
+    def predicts_variance(self) -> bool:
+        """See :attr:`Denoiser.predicts_variance`."""
+        return self.denoiser.predicts_variance
+
     def rows(self, index: Tensor) -> Tensor:
         """Weights of some nodes."""
         return self.weights[index]
