@@ -10,11 +10,10 @@ table. Both run in turn, so that a drift of the machine's speed touches both.
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
 
 import torch
 from diffusers import DDIMScheduler, DiTTransformer2DModel
+from timing import matmul_rate, wall_time
 
 from diffclf_lightning import AutoDenoiser, GoldenGrid, Staged, Strategy, evaluate
 from diffclf_lightning.denoisers import Denoiser, DiTDenoiser
@@ -111,7 +110,7 @@ def compare(
             for noised, told in inputs:
                 model.predict(noised, told)
 
-    pairs = [(_seconds(bare, device), _seconds(engine, device)) for _ in range(repeats)]
+    pairs = [(wall_time(bare, device), wall_time(engine, device)) for _ in range(repeats)]
     ratios = sorted(engine / bare for bare, engine in pairs)
     seconds = statistics.median(bare for bare, _ in pairs)
     rate = sum(shapes) / seconds
@@ -124,30 +123,12 @@ def compare(
         f"(min {ratios[0]:.3f}, max {ratios[-1]:.3f}, {repeats} repeats)"
     )
     if device.type == "cuda":
-        peak = _matmul_rate(device)
+        peak = matmul_rate(device)
         share = rate * GFLOP_DIT_XL_256 * 1e9 / peak
         print(
             f"  {torch.cuda.get_device_name()}: {rate:.0f} evaluations/s bare, {share:.0%} of the"
         )
         print(f"  rate of a 8192 x 8192 x 8192 bf16 product ({peak / 1e12:.0f} TFLOP/s)")
-
-
-def _seconds(work: Callable[[], None], device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def _matmul_rate(device: torch.device, size: int = 8192) -> float:
-    a, b = torch.randn(2, size, size, device=device, dtype=torch.bfloat16)
-    for _ in range(3):
-        a @ b
-    times = [_seconds(lambda: a @ b, device) for _ in range(20)]
-    return 2 * size**3 / statistics.median(times)
 
 
 def main() -> None:

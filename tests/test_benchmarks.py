@@ -1,0 +1,166 @@
+"""The scripts of `benchmarks`, with small sizes."""
+
+import importlib
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from diffclf_lightning import ErrorTable, InputError, MeanError, Racing
+from diffclf_lightning.denoisers import GaussianDenoiser
+from diffclf_lightning.evaluation import Noised, Timesteps, replayed
+from diffclf_lightning.results import RunFolder
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """A script as a module, and its main function with arguments."""
+    monkeypatch.syspath_prepend(FOLDER)
+
+    def load(name, *arguments):
+        module = importlib.import_module(name)
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        if arguments:
+            module.main()
+        return module
+
+    return load
+
+
+def test_the_gpu_script_runs_whole_with_tiny_networks(script, capsys):
+    torch._dynamo.reset()
+    script("gpu", "--tiny", "--images", 2, "--repeats", 1)
+    out = capsys.readouterr().out
+    for name in ("DiT-XL/2 at 256", "Stable Diffusion 2"):
+        rows = [line for line in out.splitlines() if name in line]
+        kinds = [word for row in rows for word in row.split() if word in ("eager", "compiled")]
+        assert kinds == ["eager", "compiled"]
+        assert ["Staged" in row for row in rows[2:]] == [True, False]
+        assert ["Racing" in row for row in rows[2:]] == [False, True]
+
+
+def test_networks_of_the_gpu_script_cost_what_published_ones_do(script):
+    """DiT-XL/2: 118.6 Gflops at 256 (Peebles and Xie 2023, Table 4), of 2 FLOP each; 0.9 billion
+    weights and 804 GFLOP of Stable Diffusion 2's U-Net with its 77 tokens."""
+    gpu = script("gpu")
+    with torch.device("meta"):
+        dit = gpu.DiTTransformer2DModel(**gpu.DIT_XL).eval()
+        unet = gpu.UNet2DConditionModel(**gpu.SD_2).eval()
+        told = {"encoder_hidden_states": torch.zeros(1, 77, 1024)}
+        calls = [
+            (dit, torch.zeros(1, 4, 32, 32), {"class_labels": torch.zeros(1, dtype=torch.int64)}),
+            (unet, torch.zeros(1, 4, 64, 64), told),
+        ]
+        found = []
+        for network, x_t, conditioning in calls:
+            with FlopCounterMode(display=False) as counter, torch.no_grad():
+                network(x_t, timestep=torch.zeros(1), **conditioning)
+            found.append(counter.get_total_flops() / 1e9)
+    assert found == [pytest.approx(2 * 118.6, rel=0.005), pytest.approx(804, rel=0.005)]
+
+
+def test_what_is_paid_for_is_what_the_closed_form_says(script, seed):
+    """The network makes every pass, and what it says changes nothing."""
+    gpu = script("gpu")
+    model = gpu.dit(**gpu.TINY_DIT)
+    passes = []
+    model.network.register_forward_hook(lambda module, given, said: passes.append(len(given[0])))
+    means = torch.randn(6, *model.sample_shape)
+    paid, closed = gpu.Paid(model, means), GaussianDenoiser(means, schedule=model.schedule)
+    x_0, noise = torch.randn(2, 6, *model.sample_shape)
+    noised = Noised(x_0, noise, paid.at([Fraction(k, 7) for k in range(1, 7)]))
+    with torch.no_grad():
+        said = paid.predict(noised, paid.told())
+    expected = closed.predict(noised, closed.condition(range(6)))
+    assert torch.allclose(said.noise, expected.noise, atol=1e-5)
+    assert passes == [6]
+    found = gpu.decide(model, gpu.TINY_STAGED, classes=6, images=4, size=8)
+    assert found.evaluations == gpu.TINY_STAGED.evaluations(6)
+    assert sum(passes[1:]) >= 4 * found.evaluations
+
+
+def test_a_plain_loop_answers_as_the_engine_does(script, capsys):
+    script("sequential", "--images", 12, "--repeats", 1)
+    loop, staged, raced = capsys.readouterr().out.splitlines()[-4:-1]
+    assert loop.split()[-3:] == staged.split()[-3:] == ["148", "12", "0"]
+    assert int(raced.split()[-3]) < 100
+
+
+def test_a_plain_loop_that_answers_otherwise_is_an_error(script, monkeypatch):
+    sequential = script("sequential")
+    monkeypatch.setattr(sequential, "plain", lambda *_: ([0, 0, 0], 444))
+    with pytest.raises(RuntimeError, match="same answers"):
+        script("sequential", "--images", 3, "--repeats", 1)
+
+
+def test_races_are_among_each_images_own_class_and_others(script, seed):
+    """Among all classes they are the race itself; the posterior here knows the class."""
+    classes = script("classes")
+    errors, labels = torch.randn(40, 12, 20) + torch.rand(40, 12, 1), torch.arange(40) % 12
+    errors[torch.arange(20), labels[:20]] -= 5
+    timesteps = Timesteps(*[torch.zeros(20)] * 6)
+    images = classes.Images(errors, labels, timesteps, torch.eye(12)[labels])
+    found = classes.races(iter([images]), (2, 5, 12, 30))
+    assert list(found) == [2, 5, 12]
+    for size, said in found.items():
+        assert said["right"][:20].all()
+        assert torch.equal(said["full right"], said["full Bayes"])
+        assert said["racing"].sum() <= said["strict"].sum()
+        assert said["strict"].max() <= 20 * size
+    counts = torch.full((40, 12), 20)
+    table = ErrorTable({"l2": errors.flatten()}, counts, torch.arange(12), counts > 0, timesteps)
+    rule = Racing(max_trials=20)
+    race = replayed(table, rule.bind(12, rule.stages), MeanError())
+    best, full = race["l2"].best, errors.double().mean(dim=-1).argmin(dim=1)
+    assert torch.equal(found[12]["racing"], race.evaluations)
+    assert torch.equal(found[12]["right"], best == labels)
+    assert torch.equal(found[12]["full right"], full == labels)
+    assert torch.equal(found[12]["differs"], best != full)
+    kept = found[2]["full right"].double().mean()
+    assert kept > found[12]["full right"].double().mean()
+
+
+def test_a_power_law_is_found_again(script, seed):
+    classes = script("classes")
+    sizes, images = (10, 30, 100, 300), 400
+    spread = np.random.default_rng(seed).lognormal(0, 0.5, size=(len(sizes), images))
+    exact = {k: {"racing": torch.full((3,), 7.0) * k**0.8} for k in sizes}
+    growth = classes.Growth.of(exact)
+    assert growth(1000) == pytest.approx(7 * 1000**0.8)
+    assert growth.interval == pytest.approx((0.8, 0.8))
+    noisy = {
+        k: {"racing": torch.from_numpy(7 * k**0.8 * row)}
+        for k, row in zip(sizes, spread, strict=True)
+    }
+    low, high = classes.Growth.of(noisy).interval
+    assert high - low == pytest.approx(2 * 1.96 * _error_of_exponent(sizes, images), rel=0.3)
+
+
+def _error_of_exponent(sizes, images):
+    """Standard error of a slope through means of independent lognormal values."""
+    x = np.log(sizes)
+    relative = np.sqrt((np.exp(0.5**2) - 1) / images)
+    return relative / np.sqrt(((x - x.mean()) ** 2).sum())
+
+
+def test_classes_of_a_run_and_what_does_not_do(script, diffclf, tmp_path, monkeypatch):
+    short = ("test", "--config", "digits", "--data.num_test=6", "--results.errors", "true")
+    diffclf(*short, "--model.strategy", "Full", "--model.strategy.trials", 8,
+            "--model.grid", "GoldenGrid", "--results.folder", "full")  # fmt: skip
+    diffclf(*short, "--results.folder", "staged")
+    classes = script("classes")
+    for name, value in (("CLASSES", 40), ("TRIALS", 12), ("SIZES", (5, 10, 40)), ("RESAMPLES", 9)):
+        monkeypatch.setattr(classes, name, value)
+    script("classes", "full", "--images", 6, "--figure", "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+    found = classes.races(classes.of_run(RunFolder("full")), (5, 10))
+    summary = RunFolder("full").summary()["sets"]["digits"]
+    assert int(found[10]["full right"].sum()) == summary["correct"]
+    with pytest.raises(InputError, match=r"of Staged.*NestedGrid"):
+        list(classes.of_run(RunFolder("staged")))
