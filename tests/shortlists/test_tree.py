@@ -166,3 +166,19 @@ def test_wrong_arguments_are_named(denoiser, choose):
         TreeShortlist(PAIRS).bind(choose(denoiser, names=None))
     with pytest.raises(InputError, match="leave out `template`"):
         TreeShortlist(PAIRS, template="a {}").bind(choose(tiny.unet(6)))
+
+
+def test_on_the_command_line_a_run_goes_on_with_the_same_tree_alone(diffclf, tmp_path):
+    (tmp_path / "tree.yaml").write_text(
+        "loops: [zero, six, eight, nine]\nopen: [one, two, three, four, five, seven]\n"
+    )
+    shortlist = "--model.shortlist"
+    command = ["test", "--config", "digits", "--data.num_test=4", "--model.strategy=Racing"]
+    command += ["--results.folder=run", f"{shortlist}=TreeShortlist"]
+    command += [f"{shortlist}.tree=tree.yaml", f"{shortlist}.width=1", f"{shortlist}.trials=3"]
+    assert "kept" in diffclf(*command).stdout
+    diffclf(*command)
+    (tmp_path / "tree.yaml").write_text(
+        "loops: [zero, six, eight]\nopen: [one, two, three, four, five, seven, nine]\n"
+    )
+    assert "shortlist" in diffclf(*command, code=2).stderr
