@@ -41,11 +41,11 @@ class Answered:
 
 def strategies(trials: int) -> dict[str, Strategy]:
     """What is compared."""
-    stages = (4, 12, 50)
+    stages = (4, 12, min(50, trials))
     return {
         f"Full({trials})": Full(trials),
-        "Staged(trials=(4, 12, 50), keep=(4, 2, 1))": Staged(stages, (4, 2, 1)),
-        "Thinning(trials=(4, 12, 50))": Thinning(stages),
+        f"Staged(trials={stages}, keep=(4, 2, 1))": Staged(stages, (4, 2, 1)),
+        f"Thinning(trials={stages})": Thinning(stages),
         "Racing()": Racing(max_trials=trials),
         "Racing(level=0.05)": Racing(0.05, max_trials=trials),
         "Racing(strict=True)": Racing(max_trials=trials, strict=True),

@@ -28,7 +28,8 @@ MOST_DRAWN = 12
 DESCRIPTION = f"""\
 Say what images show. Choose among --names (put into --template), among whole captions (--prompts,
 "which of these fits?"), or among the classes of a class-conditional model. Without --denoiser it
-is {TEXT_TO_IMAGE}; diffclf/digits-dit and diffclf/digits-text are in the package.
+is {TEXT_TO_IMAGE}; diffclf/digits-dit, diffclf/digits-text and
+diffclf/glyphs are in the package.
 """
 
 

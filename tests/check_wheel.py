@@ -12,10 +12,12 @@ import diffclf_lightning
 root = pathlib.Path(diffclf_lightning.__file__).parent
 assert "site-packages" in str(root), root
 assert (root / "assets/digits-dit/model_index.json").is_file()
+assert (root / "assets/glyphs/model_index.json").is_file()
 assert (root / "configs/digits.yaml").is_file()
 assert (root / "configs/baselines/resnet50.yaml").is_file()
 assert (root / "robustness/data/testbed.csv").is_file()
 assert (root / "datamodules/data/imagenet_a.txt").is_file()
+assert (root / "datamodules/data/glyphs.txt").is_file()
 assert (root / "report/templates/page.html.j2").is_file()
 assert (root / "py.typed").is_file()
 """

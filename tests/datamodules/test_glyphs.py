@@ -1,3 +1,4 @@
+import json
 import random
 import unicodedata
 from pathlib import Path
@@ -10,7 +11,7 @@ from matplotlib import get_data_path
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
-from diffclf_lightning import InputError
+from diffclf_lightning import AutoDenoiser, InputError
 from diffclf_lightning.datamodules import Glyphs, Strokes, glyph_fonts
 from diffclf_lightning.datamodules.glyph_fonts import (
     HELD_OUT,
@@ -26,6 +27,7 @@ from diffclf_lightning.datamodules.glyph_fonts import (
 from diffclf_lightning.datamodules.glyph_strokes import signed_distances
 from diffclf_lightning.datamodules.glyphs import SHIFTS, WEIGHTS
 from diffclf_lightning.denoisers import ResizeCenterCrop
+from diffclf_lightning.denoisers.auto import ASSETS
 
 FONTS = Path(get_data_path()) / "fonts/ttf"
 FIGURE_DASH, EM_DASH = "\u2012\u2014"
@@ -311,3 +313,27 @@ def test_each_change_of_strokes_is_as_large_as_it_says(seed):
 def test_bad_arguments_are_named(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_the_embedded_model_knows_fonts_that_it_has_not_seen(tmp_path, diffclf):
+    few = ["--data.num_classes=40", "--data.num_test=20", "--model.strategy.max_trials=15"]
+    diffclf("test", "--config", "glyphs", *few, "--results.folder=r")
+    summary = json.loads((tmp_path / "r/summary.json").read_text())["sets"]["glyphs"]
+    run = json.loads((tmp_path / "r/run.json").read_text())
+    assert run["candidate_labels"]["glyphs"] == list(range(40))
+    assert tuple(run["classnames"]) == Glyphs.classnames
+    assert summary["total"] == 20
+    assert summary["correct"] >= 16
+    assert summary["calibrated"]
+
+
+def test_training_makes_a_model_of_all_classes(tmp_path, diffclf):
+    short = ["--trainer.max_steps=2", "--data.repeats=1", "--data.batch_size=16"]
+    diffclf("fit", "--config", "glyphs_train", *short)
+    model = AutoDenoiser.from_pretrained(str(tmp_path / "runs/glyphs"))
+    shipped = AutoDenoiser.from_pretrained("diffclf/glyphs")
+    assert model.classnames == shipped.classnames == list(Glyphs.classnames)
+    shapes = [{n: p.shape for n, p in m.network.named_parameters()} for m in (model, shipped)]
+    assert shapes[0] == shapes[1]
+    size = sum(f.stat().st_size for f in (ASSETS / "glyphs").rglob("*") if f.is_file())
+    assert size <= 8e6
