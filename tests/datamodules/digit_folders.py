@@ -5,13 +5,13 @@ from pathlib import Path
 from PIL import Image
 
 from diffclf_lightning.datamodules import Digits
-from diffclf_lightning.datamodules.digits import _to_bytes
+from diffclf_lightning.datamodules.digits import to_bytes
 
 
 def write_digits(root, train=100, test=20, classes=10):
     """The first images of the digits below ``train`` and ``test``, one folder a class name."""
     digits = Digits()
-    pixels = _to_bytes(digits.images)
+    pixels = to_bytes(digits.images)
     kept = [i for i, label in enumerate(digits.labels) if label < classes]
     for place, i in enumerate(kept[: train + test]):
         split = "train" if place < train else "test"
