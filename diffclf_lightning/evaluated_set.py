@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import torch
 
 from diffclf_lightning.answers import Predictions
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.ranks import of_all_ranks
 from diffclf_lightning.results import COMMON, StoredRows, rows_of
 from diffclf_lightning.tasks import Task
 
@@ -130,7 +130,7 @@ class EvaluatedSet:
         tables = list(self._new)
         if self._completed and completed is not None:
             tables.append(completed.rows.take(self._completed))
-        every = [table for tables in _of_all_ranks(tables) for table in tables]
+        every = [table for tables in of_all_ranks(tables) for table in tables]
         if not every:
             return pa.table({"key": pa.array([], pa.string())})
         names = every[0].schema.names
@@ -145,16 +145,8 @@ class EvaluatedSet:
 
     def skipped_of_all(self) -> int:
         """Number of samples of all ranks that could not be read."""
-        return sum(_of_all_ranks(self.skipped))
+        return sum(of_all_ranks(self.skipped))
 
     def running_accuracy(self) -> float | None:
         """Accuracy of this rank so far, or None before the first sample with a known answer."""
         return self._right / self._known if self._known else None
-
-
-def _of_all_ranks(value: Any) -> list[Any]:
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return [value]
-    shared: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(shared, value)
-    return shared

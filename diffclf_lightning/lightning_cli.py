@@ -15,10 +15,12 @@ from diffclf_lightning.callbacks import (
     DryRun,
     EvaluationProgress,
     ReportTable,
+    Requeue,
     ResultsWriter,
     TrainedModel,
 )
 from diffclf_lightning.callbacks.dry_run import Estimated
+from diffclf_lightning.callbacks.requeue import job_name
 from diffclf_lightning.callbacks.trained import LAST
 from diffclf_lightning.errors import InputError, input_error_behind
 from diffclf_lightning.mistakes import explained
@@ -95,8 +97,16 @@ class DiffclfCLI(LightningCLI):
         parser.add_lightning_class_args(ResultsWriter, "results")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Add the progress bar and, to ``fit``, its end; not what is switched off."""
+        """Add the progress bar and, to ``fit``, its end; not what is switched off.
+
+        Under SLURM, Lightning takes up any checkpoint of a job that lies in ``default_root_dir``:
+        that is the folder of results, which no other job shares.
+        """
         given = self._get(self.config_init, "trainer")
+        writer = self._get(self.config_init, "results")
+        writer.name = self.run_name
+        if job_name() is not None and given.default_root_dir is None:
+            kwargs["default_root_dir"] = writer.chosen()
         callbacks: list[Callback] = [ReportTable()]
         if given.enable_progress_bar is not False:
             callbacks.append(EvaluationProgress())
@@ -105,6 +115,8 @@ class DiffclfCLI(LightningCLI):
             own = any(isinstance(one, ModelCheckpoint) for one in given.callbacks or ())
             if given.enable_checkpointing is not False and not own:
                 callbacks.append(ModelCheckpoint(filename=LAST, enable_version_counter=False))
+        else:
+            callbacks.append(Requeue())
         self.trainer_defaults["callbacks"] = callbacks
         return super().instantiate_trainer(**kwargs)
 
@@ -125,7 +137,6 @@ class DiffclfCLI(LightningCLI):
         if self.dry_run:
             self.trainer.callbacks = [DryRun()]  # type: ignore[attr-defined]
         writer = self._get(self.config_init, "results")
-        writer.name = self.run_name
         parser = self._parser(self.subcommand)
         again = self._config().clone()
         again.results.folder = None  # so that the file repeats the run, and does not continue it
@@ -174,4 +185,7 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message="The dirpath has changed from")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # Of several processes: each image counts once, and what is logged is the same on all.
+    warnings.filterwarnings("ignore", message="Using `DistributedSampler` with the dataloaders")
+    warnings.filterwarnings("ignore", message="It is recommended to use `self.log")
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")

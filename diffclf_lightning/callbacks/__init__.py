@@ -5,6 +5,7 @@ from diffclf_lightning.callbacks.dry_run import DryRun
 from diffclf_lightning.callbacks.export import ExportDenoiser
 from diffclf_lightning.callbacks.figures import ErrorFigure
 from diffclf_lightning.callbacks.progress import EvaluationProgress
+from diffclf_lightning.callbacks.requeue import Requeue
 from diffclf_lightning.callbacks.results import ResultsWriter
 from diffclf_lightning.callbacks.robustness import EffectiveRobustness
 from diffclf_lightning.callbacks.table import ReportTable
@@ -18,6 +19,7 @@ __all__ = [
     "EvaluationProgress",
     "ExportDenoiser",
     "ReportTable",
+    "Requeue",
     "ResultsWriter",
     "TrainedModel",
 ]

@@ -12,11 +12,13 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from diffclf_lightning import __version__
 from diffclf_lightning.answers import Predictions
+from diffclf_lightning.callbacks.requeue import job_name
 from diffclf_lightning.callbacks.thumbnails import COLUMN, Thumbnails
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.files import write_whole
 from diffclf_lightning.image_classifier import ImageClassifier
-from diffclf_lightning.results import RunFolder, machine
+from diffclf_lightning.ranks import BusyTime, waiting_share, whole
+from diffclf_lightning.results import RunFolder, check_shared, machine
 
 CHECKPOINTS, CONFIG = "checkpoints", "config.yaml"
 
@@ -29,7 +31,8 @@ class ResultsWriter(Callback):
 
     Args:
         folder: Folder of results. An existing one is continued: images that it holds are not
-            evaluated again. Defaults to None: a new one under ``runs``.
+            evaluated again. Defaults to None: one under ``runs`` that is named by the time, and
+            under SLURM by the job, so that a requeued job goes on.
         errors: Whether the error of every candidate at every trial is stored too, by every loss,
             so that ``diffclf score`` can answer again by other scores.
         thumbnails: Number of images of each set, on each process, that are stored as small
@@ -46,11 +49,16 @@ class ResultsWriter(Callback):
         self.run: RunFolder | None = None
         self._description: dict[str, Any] = {}
         self._recorded = False
+        self._busy = BusyTime()
+
+    def chosen(self) -> Path:
+        """The folder of results: the given one, or another under ``runs``."""
+        fresh = f"{self.name}-{job_name() or f'{datetime.now():%Y%m%d-%H%M%S}'}"
+        return Path(self.folder or Path("runs") / fresh)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Choose the folder, the same on all ranks; ``ModelCheckpoint`` is set up after this."""
-        fresh = Path("runs") / f"{self.name}-{datetime.now():%Y%m%d-%H%M%S}"
-        self.run = RunFolder(trainer.strategy.broadcast(str(self.folder or fresh)))
+        self.run = RunFolder(trainer.strategy.broadcast(str(self.chosen())))
         for callback in trainer.checkpoint_callbacks if stage == "fit" else ():
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.run.path / CHECKPOINTS)
@@ -93,13 +101,14 @@ class ResultsWriter(Callback):
         if trainer.is_global_zero:
             run.begin(self._description, candidates)
             self._write_config()
-        trainer.strategy.barrier()
+        check_shared(run.path, trainer.global_rank)
         classifier.completed = run.completed(classifier.stored_columns)
         classifier.keep_errors = self.errors
         trainer.strategy.barrier()
         count = sum(len(rows) for rows in classifier.completed.values())
         if count:
             rank_zero_info(f"Continuing {run.path}: it holds {count} images.")
+        self._busy = BusyTime()
 
     def on_test_batch_end(
         self,
@@ -120,16 +129,25 @@ class ResultsWriter(Callback):
                 machines = machine(pl_module.device, trainer.world_size, __version__)
                 self._opened().record(machines)
                 self._recorded = True
+        if trainer.state.fn != TrainerFn.FITTING and isinstance(pl_module, ImageClassifier):
+            self._busy.lap(pl_module.sets[dataloader_idx].name)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the rows of all ranks and write the summary."""
         if trainer.state.fn == TrainerFn.FITTING:
             return
-        trainer.strategy.barrier()
+        busy = self._busy.of_all_ranks()
         if trainer.is_global_zero:
             classifier = tested_classifier(self, pl_module)
             candidates = _candidates(classifier)
-            self._opened().finish(classifier.reports, self._description, candidates)
+            self._opened().finish(classifier.reports, self._description, candidates, busy)
+        if trainer.world_size > 1 and busy:
+            seconds = whole(busy)
+            rank_zero_info(
+                f"{trainer.world_size} processes were busy for {min(seconds):.1f} to "
+                f"{max(seconds):.1f} s: {waiting_share(seconds):.1%} of their time they waited for "
+                "the slowest."
+            )
         trainer.strategy.barrier()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

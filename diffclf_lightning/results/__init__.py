@@ -4,6 +4,7 @@ from diffclf_lightning.results.folder import RunFolder
 from diffclf_lightning.results.found import FoundRuns, family, find_runs, run_folders
 from diffclf_lightning.results.machine import machine
 from diffclf_lightning.results.rows import COMMON, StoredRows, error_table, rows_of, timesteps_of
+from diffclf_lightning.results.shared import check_shared
 from diffclf_lightning.results.stored_errors import candidates_of, stored_errors
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "RunFolder",
     "StoredRows",
     "candidates_of",
+    "check_shared",
     "error_table",
     "family",
     "find_runs",

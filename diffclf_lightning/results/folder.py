@@ -34,6 +34,7 @@ LAYOUT = 2
 """Of the folder; a folder of another layout is not read."""
 CANDIDATES = "candidate_labels"
 MACHINES = "machines"
+BUSY = "busy_seconds"
 AT_ONCE = 512
 """Rows that are held at once, with the errors of all their trials."""
 MOST = 200
@@ -199,6 +200,7 @@ class RunFolder:
         reports: Mapping[str, Report],
         description: Mapping[str, Any],
         candidates: Mapping[str, Any],
+        busy: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         """Gather the parts into one file and write the summary.
 
@@ -208,6 +210,7 @@ class RunFolder:
             reports: Report of each set.
             description: What decides the results.
             candidates: Candidate labels of each set, None where it has all.
+            busy: Seconds that each rank was busy, by set. Defaults to None: unknown.
         """
         parts = self._part_files()
         if parts:
@@ -225,7 +228,11 @@ class RunFolder:
         if self.parts.exists() and not any(self.parts.iterdir()):
             self.parts.rmdir()
         sets = {
-            name: {**report.summary(), CANDIDATES: candidates.get(name)}
+            name: {
+                **report.summary(),
+                CANDIDATES: candidates.get(name),
+                **({BUSY: list(busy[name])} if busy and name in busy else {}),
+            }
             for name, report in reports.items()
         }
         try:

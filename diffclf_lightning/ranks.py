@@ -1,0 +1,66 @@
+"""What the ranks of a run tell each other, and how long they wait for it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+
+def of_all_ranks(value: Any) -> list[Any]:
+    """The values of all ranks, by rank; every rank has to ask.
+
+    Args:
+        value: That of this rank, anything that can be pickled.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [value]
+    shared: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(shared, value)
+    return shared
+
+
+class BusyTime:
+    """Seconds that this rank is busy with each set: loading, evaluating and storing.
+
+    Ranks meet when all sets are done, so that none waits for another before.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Count the time since the last lap, or else since the beginning.
+
+        Args:
+            name: Name of the set that it was spent on.
+        """
+        now = time.perf_counter()
+        self._seconds[name] = self._seconds.get(name, 0.0) + now - self._since
+        self._since = now
+
+    def of_all_ranks(self) -> dict[str, list[float]]:
+        """Seconds by set, one number a rank; every rank has to ask."""
+        shared = of_all_ranks(self._seconds)
+        names = dict.fromkeys(name for seconds in shared for name in seconds)
+        return {name: [seconds.get(name, 0.0) for seconds in shared] for name in names}
+
+
+def waiting_share(busy: Sequence[float]) -> float:
+    """Share of the time of all ranks that they wait for the slowest: ``1 - mean / max``.
+
+    Args:
+        busy: Seconds that each rank is busy.
+    """
+    longest = max(busy, default=0.0)
+    return 1 - sum(busy) / len(busy) / longest if longest else 0.0
+
+
+def whole(busy: Mapping[str, Sequence[float]]) -> list[float]:
+    """Seconds that each rank is busy with all sets together.
+
+    Args:
+        busy: Seconds by set, one number a rank.
+    """
+    return [sum(seconds) for seconds in zip(*busy.values(), strict=True)]

@@ -1,0 +1,50 @@
+"""A folder of results is one folder, also where a file system is slow to show what is new."""
+
+import threading
+
+import pytest
+
+from diffclf_lightning import InputError
+from diffclf_lightning.results import check_shared, shared
+
+FIRST = "'/first/r' on first (rank 0)"
+
+
+@pytest.fixture
+def as_second(tmp_path, monkeypatch):
+    """Checks a folder as the second of two ranks, of which the first wrote the file `.mark`."""
+
+    def gather(value):
+        told = {str: "mark", tuple: (FIRST, True), type(None): None}
+        return [told[type(value)], value]
+
+    monkeypatch.setattr(shared, "of_all_ranks", gather)
+    return lambda patience: (
+        monkeypatch.setattr(shared, "PATIENCE", patience),
+        check_shared(tmp_path / "r", 1),
+    )
+
+
+def test_a_file_may_appear_late(as_second, tmp_path):
+    def appear():
+        (tmp_path / "r").mkdir()
+        (tmp_path / "r" / ".mark").touch()
+
+    late = threading.Timer(0.3, appear)
+    late.start()
+    as_second(60.0)
+    late.join()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_without_it_is_another(as_second, tmp_path, there):
+    if there:
+        (tmp_path / "r").mkdir()
+        (tmp_path / "r" / ".other").touch()
+    with pytest.raises(InputError, match=r"`results\.folder`.*/first/r.* is not in .*\(rank 1\)"):
+        as_second(0.0)
+
+
+def test_one_process_leaves_nothing(tmp_path):
+    check_shared(tmp_path, 0)
+    assert not list(tmp_path.iterdir())
