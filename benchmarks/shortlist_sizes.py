@@ -41,7 +41,7 @@ KEPT, LAST = (5, 10, 20, 40), (2, 3, 5, 10)
 def staged(trials: int) -> Iterator[Staged]:
     """The stages among which the cheapest is looked for."""
     for first, second, kept, last in product(FIRST, SECOND, KEPT, LAST):
-        if first < second < trials and last <= kept:
+        if first < second < trials and last < kept:
             yield Staged((first, second, trials), (kept, last, 1))
 
 

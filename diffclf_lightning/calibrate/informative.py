@@ -1,44 +1,69 @@
 """Which times tell candidates apart: the density that :class:`InformativeGrid` steps through."""
 
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
 import torch
 
 from diffclf_lightning.calibrate.full_errors import FullErrors
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.evaluation import ErrorTable, Score
 from diffclf_lightning.results import RunFolder
 
 BINS = 20
-"""Equal parts of [0, 1), where there are as many trials."""
+"""Equal parts of [0, 1)."""
+SMALLEST = 1e-30
+"""Of a standard deviation."""
 
 
 def fit_density(run: RunFolder) -> tuple[float, ...]:
-    """Density over time, 1 on average: half uniform, half in proportion to what a time says.
-
-    In each part of [0, 1), over its trials, all images and all rivals (candidates of other labels
-    than that of the answer by all trials), ``f`` is the mean of how far the rival is behind the
-    best candidate and ``g`` the standard deviation. What a time says is ``(f / g)^2``, the number
-    of standard errors that a trial is worth, squared; nothing where ``f`` is below 0.
+    """Density over time of a run, as :func:`density_over_time` has it.
 
     Args:
         run: The folder of a run with the errors of all trials.
 
     Returns:
-        The density in each part.
+        The density in each of 20 equal parts of [0, 1).
 
     Raises:
         InputError: If the run does not permit it.
     """
     full = FullErrors.of(run)
-    bins = min(BINS, len(full.times))
-    place = torch.tensor([int(time * bins) for time in full.times])
-    if len(place.unique()) < bins:
+    parts = {int(time * BINS) for time in full.times}
+    if len(parts) < BINS:
         raise InputError(
-            f"Expected RUN to have trials in each of {bins} equal parts of the times, but its "
-            f"grid, {run.description()['grid']}, leaves some out. Run it with --model.grid "
-            "GoldenGrid."
+            f"Expected RUN to have trials in each of {BINS} equal parts of the times, but its "
+            f"{full.trials} trials, of {run.description()['grid']}, are in {len(parts)} of them. "
+            f"Run it with --model.grid GoldenGrid and {BINS} trials or more."
         )
-    number, total, squares = torch.zeros(3, bins, dtype=torch.float64)
-    for table in full.tables():
-        scored = table.scored(full.score)
+    return density_over_time(full.tables(), full.times, full.score)
+
+
+def density_over_time(
+    tables: Iterable[ErrorTable], times: Sequence[Fraction], score: Score
+) -> tuple[float, ...]:
+    """Density over time, 1 on average: half uniform, half in proportion to what a time says.
+
+    In each part of [0, 1), over its trials, all images and all rivals (candidates of other labels
+    than that of the answer by all trials), ``f`` is the mean of how far the rival is behind the
+    best candidate and ``g`` the standard deviation. What a time says is ``(f / g)^2``, the squared
+    number of standard errors that a trial is worth; nothing where ``f`` is below 0.
+
+    Args:
+        tables: Errors of all candidates at all trials.
+        times: Times of the trials, some in each part.
+        score: The score that decides.
+
+    Returns:
+        The density in each of 20 equal parts of [0, 1).
+
+    Raises:
+        InputError: If no rival is behind.
+    """
+    place = torch.tensor([int(time * BINS) for time in times])
+    number, total, squares = torch.zeros(3, BINS, dtype=torch.float64)
+    for table in tables:
+        scored = table.scored(score)
         values = scored.dense().double()
         best = values.take_along_dim(scored.best[:, None, None], dim=1)
         rivals = table.allowed & (table.labels != scored.predictions[:, None])
@@ -48,7 +73,7 @@ def fit_density(run: RunFolder) -> tuple[float, ...]:
         squares.index_add_(0, place, behind.square().sum(dim=0))
     mean = total / number
     spread = (squares / number - mean.square()).clamp(min=0).sqrt()
-    says = (mean.clamp(min=0) / spread.clamp(min=1e-30)).square()
+    says = (mean.clamp(min=0) / spread.clamp(min=SMALLEST)).square()
     if not says.sum() > 0:
         raise InputError(
             "Expected RUN to have images on which candidates of other labels are behind, but got "

@@ -224,7 +224,7 @@ def test_a_race_brings_its_order_of_times(diffclf, tmp_path):
     diffclf(*short, "--results.folder", "nested", "--model.grid", "NestedGrid")
     described = [RunFolder(tmp_path / name).description() for name in ("race", "nested")]
     assert [run["grid"] for run in described] == ["GoldenGrid(offset=0.5)", "NestedGrid()"]
-    assert described[0]["trials"]["time"][:2] == ["249/500", "59/500"]
+    assert described[0]["trials"]["time"][:2] == ["99/200", "23/200"]
     (report,) = RunFolder(tmp_path / "race").summary()["sets"].values()
     assert report["correct"] == 40
     assert report["evaluations_per_image"] < 60
