@@ -95,7 +95,7 @@ def main(args: Sequence[str]) -> None:
         table.add_column(heading)
     for name, given in shortlists(options).items():
         folder = options.runs / name
-        common = ["--config", options.config, "--model.strategy", "Racing"]
+        common = ["--config", options.config, "--model.strategy.max_trials", "250"]
         results = ["--results.folder", str(folder), "--trainer.enable_progress_bar", "false"]
         if not folder.is_dir():
             diffclf(["test", *common, *given, *results, *others])
