@@ -153,7 +153,8 @@ def test_classes_of_a_run_and_what_does_not_do(script, diffclf, tmp_path, monkey
     short = ("test", "--config", "digits", "--data.num_test=6", "--results.errors", "true")
     diffclf(*short, "--model.strategy", "Full", "--model.strategy.trials", 8,
             "--model.grid", "GoldenGrid", "--results.folder", "full")  # fmt: skip
-    diffclf(*short, "--results.folder", "staged")
+    diffclf(*short, "--model.strategy", "Staged", "--model.strategy.trials", "[2,4]",
+            "--model.strategy.keep", "[2,1]", "--results.folder", "staged")  # fmt: skip
     classes = script("classes")
     for name, value in (("CLASSES", 40), ("TRIALS", 12), ("SIZES", (5, 10, 40)), ("RESAMPLES", 9)):
         monkeypatch.setattr(classes, name, value)

@@ -21,7 +21,7 @@ BATCHES = 4
 RUN = [
     "test", "--config", "digits", "--trainer.accelerator=cpu",
     f"--data.num_test={IMAGES}", f"--data.batch_size={BATCH}",
-    "--model.strategy.trials=[1,4]", "--model.strategy.keep=[2,1]",
+    "--model.strategy=Staged", "--model.strategy.trials=[1,4]", "--model.strategy.keep=[2,1]",
     "--model.evaluations_per_batch=256",
 ]  # fmt: skip
 ON_NODES = ["--trainer.strategy=ddp", "--trainer.devices=1", f"--trainer.num_nodes={NODES}"]

@@ -109,7 +109,7 @@ class GradientShortlist(Shortlist):
             noise = trials.noise.rows(image, trial).to(device)
             image, trial = image.to(device), trial.to(device)
             try:
-                slopes = self._slopes(x_0[image], noise, timesteps[trial], allowed[image])
+                slopes = self._slopes(x_0[image], noise, timesteps, trial, allowed[image])
             except RuntimeError as error:
                 if size == 1 or not is_lack_of_memory(error):
                     raise
@@ -120,13 +120,15 @@ class GradientShortlist(Shortlist):
         spent = torch.full((len(x_0),), 2 * self.trials, dtype=torch.int64, device=device)
         return total / self.trials, spent
 
-    def _slopes(self, x_0: Tensor, noise: Tensor, at: Timesteps, allowed: Tensor) -> Tensor:
+    def _slopes(
+        self, x_0: Tensor, noise: Tensor, timesteps: Timesteps, trial: Tensor, allowed: Tensor
+    ) -> Tensor:
         """Error of each candidate to first order, less that of the mixture."""
         # Derivatives under the inference mode of a Trainer, of no compiled graph.
         with torch.inference_mode(mode=False), torch.enable_grad(), eager():
             weights = _ordinary(allowed).float()
             weights = (weights / weights.sum(dim=1, keepdim=True)).requires_grad_()
-            noised = Noised(_ordinary(x_0), _ordinary(noise), at)
+            noised = Noised(_ordinary(x_0), _ordinary(noise), timesteps[_ordinary(trial)])
             told = self.choice.denoiser.predict_mixed(noised, self.told, weights)
             # Sums over pixels: derivatives of means would be lost in float16.
             error = self.choice.loss(noised, told) * x_0[0].numel()

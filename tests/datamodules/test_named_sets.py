@@ -106,7 +106,7 @@ def test_folders_are_given_on_the_command_line_as_json(diffclf, tmp_path):
     diffclf(
         "test", "--config", "digits", "--data", "ImageFolders", "--data.roots",
         '{"clean": "clean", "again": "again"}', "--results.folder", "run",
-        "--model.strategy.trials", "[1]", "--model.strategy.keep", "[1]",
+        "--model.strategy=Staged", "--model.strategy.trials=[1]", "--model.strategy.keep=[1]",
     )  # fmt: skip
     assert set(json.loads((tmp_path / "run/summary.json").read_text())["sets"]) == {
         "clean", "again",

@@ -12,7 +12,7 @@ from diffclf_lightning.results import RunFolder
 
 CHEAP = [
     "--data.num_test=20", "--trainer.callbacks=[]", "--trainer.enable_progress_bar=false",
-    "--model.strategy.trials=[2,4]", "--model.strategy.keep=[3,1]",
+    "--model.strategy=Staged", "--model.strategy.trials=[2,4]", "--model.strategy.keep=[3,1]",
 ]  # fmt: skip
 
 

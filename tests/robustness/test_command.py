@@ -15,7 +15,7 @@ from diffclf_lightning import DiffusionClassifier, Full
 from diffclf_lightning.callbacks import ResultsWriter
 from diffclf_lightning.denoisers import GaussianDenoiser
 
-CHEAP = ["--model.strategy.trials=[1,3]", "--model.strategy.keep=[2,1]"]
+CHEAP = ["--model.strategy=Staged", "--model.strategy.trials=[1,3]", "--model.strategy.keep=[2,1]"]
 
 
 @pytest.fixture(autouse=True)

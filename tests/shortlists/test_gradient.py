@@ -26,7 +26,7 @@ def bound(denoiser, shortlist, conditions, noise=None):
     candidates = Candidates(conditions, range(len(conditions)))
     told = denoiser.condition(conditions)
     loss = get_loss("l2")
-    return shortlist.bind(Choice(denoiser, candidates, None, told, noise or NoiseBank(0), loss))
+    return shortlist.bind(Choice(denoiser, candidates, told, noise or NoiseBank(0), loss))
 
 
 def noised_samples(denoiser, count=3):
