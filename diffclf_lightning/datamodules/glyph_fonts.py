@@ -19,7 +19,7 @@ from diffclf_lightning.extras import needed
 
 SIDE = 16
 DETAIL = 4
-"""Pixels of a stored glyph along one of an image, since training changes glyphs before they shrink."""
+"""Pixels of a stored glyph along one of an image, since training changes it before it shrinks."""
 CAPITAL = 10
 BASELINE = 11.5
 OVERSAMPLING = 4
