@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +27,7 @@ from diffclf_lightning import (
 )
 from diffclf_lightning.answers import Answer, Predictions
 from diffclf_lightning.callbacks import ResultsWriter
+from diffclf_lightning.callbacks import results as results_callback
 from diffclf_lightning.denoisers import GaussianDenoiser
 from diffclf_lightning.results import RunFolder
 from diffclf_lightning.results import folder as results_folder
@@ -351,3 +353,20 @@ def test_a_temperature_belongs_to_its_score(denoiser, data, tmp_path):
     assert own < other
     with pytest.raises(InputError, match="--temperature"):
         rescored(RunFolder(tmp_path), MeanError("l2"), -5.0)
+
+
+def test_runs_of_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    class Noon(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 1, 1, 12)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(results_callback, "datetime", Noon)
+    folders = []
+    for _ in range(3):
+        folders.append(ResultsWriter().chosen())
+        folders[-1].mkdir(parents=True)
+    first = "runs/run-20260101-120000"
+    assert [str(folder) for folder in folders] == [first, f"{first}-2", f"{first}-3"]
+    assert ResultsWriter(first).chosen() == folders[0]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from diffclf_lightning.image_classifier import ImageClassifier
 from diffclf_lightning.ranks import BusyTime, waiting_share, whole
 from diffclf_lightning.results import RunFolder, check_shared, machine
 
-CHECKPOINTS, CONFIG = "checkpoints", "config.yaml"
+CHECKPOINTS, CONFIG, RUNS = "checkpoints", "config.yaml", Path("runs")
 
 
 class ResultsWriter(Callback):
@@ -53,8 +54,13 @@ class ResultsWriter(Callback):
 
     def chosen(self) -> Path:
         """The folder of results: the given one, or another under ``runs``."""
-        fresh = f"{self.name}-{job_name() or f'{datetime.now():%Y%m%d-%H%M%S}'}"
-        return Path(self.folder or Path("runs") / fresh)
+        if self.folder is not None:
+            return Path(self.folder)
+        if (job := job_name()) is not None:  # which goes on in its folder
+            return RUNS / f"{self.name}-{job}"
+        fresh = RUNS / f"{self.name}-{datetime.now():%Y%m%d-%H%M%S}"
+        names = (fresh.with_name(f"{fresh.name}-{number}") for number in count(2))
+        return next(path for path in chain([fresh], names) if not path.exists())
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Choose the folder, the same on all ranks; ``ModelCheckpoint`` is set up after this."""
