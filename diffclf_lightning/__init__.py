@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from diffclf_lightning.denoisers import AutoDenoiser, Conditioning, Denoiser
     from diffclf_lightning.errors import InputError
     from diffclf_lightning.evaluation import (
+        Comparing,
         ErrorTable,
         ExponentialWeight,
         Full,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
         Shortlist,
         TreeShortlist,
     )
-    from diffclf_lightning.tasks import Classification, Task
+    from diffclf_lightning.tasks import Classification, Matching, Task
     from diffclf_lightning.training import DenoiserTraining
 
 __version__ = "0.1.0"
@@ -53,6 +54,7 @@ _HOMES = {
     "denoisers": ("AutoDenoiser", "Conditioning", "Denoiser"),
     "errors": ("InputError",),
     "evaluation": (
+        "Comparing",
         "ErrorTable",
         "ExponentialWeight",
         "Full",
@@ -82,7 +84,7 @@ _HOMES = {
         "Shortlist",
         "TreeShortlist",
     ),
-    "tasks": ("Classification", "Task"),
+    "tasks": ("Classification", "Matching", "Task"),
     "training": ("DenoiserTraining",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

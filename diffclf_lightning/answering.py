@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from diffclf_lightning.answers import Answer
-from diffclf_lightning.candidates import Candidates
+from diffclf_lightning.candidates import Candidates, Condition
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.guesses import AnyImage, Guess, batches, listed, pixels_of
 from diffclf_lightning.images import Transform
@@ -41,6 +41,7 @@ class Answering(LightningModule):
 
     def __init__(self, task: Task | None = None) -> None:
         super().__init__()
+        self._given_task = task
         self.task: Task = task or Classification()
         self.on_evaluations: Callable[[int], None] | None = None
         self.keep_errors = False
@@ -74,6 +75,16 @@ class Answering(LightningModule):
     def all_candidates(self) -> Candidates:
         """What there is to choose among, before a set restricts it; known after ``setup``."""
         return self._candidates
+
+    def check_conditions(self, conditions: Sequence[Condition]) -> None:
+        """Refuse conditions that the model cannot take, before the first image.
+
+        Args:
+            conditions: Those of samples that bring candidates of their own.
+
+        Raises:
+            InputError: If it cannot take one, as a caption that is too long.
+        """
 
     @abstractmethod
     def prepare(self, candidates: Candidates) -> tuple[Any, int]:

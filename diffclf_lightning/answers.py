@@ -49,6 +49,8 @@ class Answer:
         table: The error table, where there is one and it is to be kept.
         shortlist: How a shortlist ranked the candidates, where there is one.
         filling: How full the forward passes were, where that was counted.
+        means: Plain means of candidates by score, which scores of different images can be compared
+            by, each of shape ``(images, candidates)``. Defaults to None: ``scores`` are such.
     """
 
     labels: Tensor
@@ -59,6 +61,7 @@ class Answer:
     table: ErrorTable | None = None
     shortlist: Shortlisted | None = None
     filling: Filling | None = None
+    means: dict[str, Tensor] | None = None
 
     @classmethod
     def from_table(
@@ -89,6 +92,7 @@ class Answer:
             table.evaluations + (0 if shortlist is None else shortlist.evaluations),
             table if keep_errors else None,
             shortlist,
+            means={name: candidates.means for name, candidates in scored.items()},
         )
 
     @property
@@ -107,9 +111,10 @@ class Answer:
             k: v.cpu() for k, v in vars(self).items() if isinstance(v, Tensor)
         }
         scores = {name: values.cpu() for name, values in self.scores.items()}
+        means = self.means and {name: values.cpu() for name, values in self.means.items()}
         table = None if self.table is None else self.table.cpu()
         shortlist = None if self.shortlist is None else self.shortlist.cpu()
-        return replace(self, **fields, scores=scores, table=table, shortlist=shortlist)
+        return replace(self, **fields, scores=scores, means=means, table=table, shortlist=shortlist)
 
 
 @dataclass
@@ -126,6 +131,8 @@ class Predictions:
             ``predictions["prediction"]`` is one of them.
         table: The error table of the images, where it is kept.
         filling: How full the forward passes were, where that was counted.
+        blocks: Number of images and of candidates of each sample. Defaults to None: one image a
+            sample, and all candidates.
     """
 
     set_name: str
@@ -136,6 +143,7 @@ class Predictions:
     columns: dict[str, Any]
     table: ErrorTable | None = None
     filling: Filling | None = None
+    blocks: Sequence[tuple[int, int]] | None = None
 
     def __getitem__(self, column: str) -> Any:
         """A column."""

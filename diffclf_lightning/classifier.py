@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffclf_lightning.answers import Answer
 from diffclf_lightning.calibration import Calibration, at_calibrated_level, settled_temperature
-from diffclf_lightning.candidates import Candidates, model_classes
+from diffclf_lightning.candidates import Candidates, Condition, model_classes
 from diffclf_lightning.compiling import (
     Compile,
     compile_network,
@@ -183,6 +183,7 @@ class DiffusionClassifier(ImageClassifier):
         return {**settled, "strategy": self.strategy}
 
     def setup(self, stage: str) -> None:
+        self.settle_task(getattr(self.trainer, "datamodule", None))
         if self._compiler_ctx is not None:  # the trainer was given torch.compile(classifier)
             context = self._compiler_ctx["dynamo_ctx"]
             to_uncompiled(self)
@@ -190,8 +191,9 @@ class DiffusionClassifier(ImageClassifier):
         if not self.task.brings_candidates:
             self._check_candidates()
         super().setup(stage)
+        used = self.strategy if stage in ("test", "predict") else self.validation_strategy
+        self.task.check_strategy(used, self.shortlist)
         if not self.task.brings_candidates:
-            used = self.strategy if stage in ("test", "predict") else self.validation_strategy
             used.bind(len(self.all_candidates), used.stages)
 
     def candidates_of(self, names: Sequence[str] | None) -> Candidates:
@@ -214,6 +216,9 @@ class DiffusionClassifier(ImageClassifier):
                 f"{type(self.denoiser).__name__} has no classes of its own. Give for instance "
                 "template='a photo of a {}.'."
             )
+
+    def check_conditions(self, conditions: Sequence[Condition]) -> None:
+        self.denoiser.check(conditions)
 
     def names_of(self, candidates: Candidates) -> Sequence[str] | None:
         if self.candidates is None and self.denoiser.num_classes is not None:
@@ -266,6 +271,7 @@ class DiffusionClassifier(ImageClassifier):
         source = self._source(strategy)
         for score in self.scores:
             score.check(self.denoiser.at(source.times))
+        self.task.check_strategy(strategy, self.shortlist)
         strategy = strategy.bind(len(candidates), source.ends)
         with torch.no_grad():
             conditioning = self.denoiser.condition(candidates.conditions)
@@ -296,7 +302,7 @@ class DiffusionClassifier(ImageClassifier):
             self.denoiser,
             x_0,
             prepared.conditioning,
-            prepared.source(images),
+            prepared.source(images, self._together(allowed)),
             prepared.strategy,
             self.losses,
             self.scores[0],
@@ -310,6 +316,13 @@ class DiffusionClassifier(ImageClassifier):
         keep_errors, filling = self.keep_errors, self.pass_size.filling
         answer = Answer.from_table(table, self.scores, keep_errors=keep_errors, shortlist=ranked)
         return replace(answer, filling=filling)
+
+    def _together(self, allowed: Tensor | None) -> list[int] | None:
+        """Numbers of consecutive images that meet the same noise whoever has noise of its own."""
+        if allowed is None or not self.task.compares_images or not self.noise.per_image:
+            return None
+        _, sizes = allowed.unique_consecutive(dim=0, return_counts=True)
+        return [int(size) for size in sizes]
 
     @torch.no_grad()
     def warm_up(self, images: Tensor, prepared: Prepared) -> None:

@@ -7,7 +7,8 @@ reports that are functions of the rows, and continued runs.
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from diffclf_lightning.answers import (
     readable,
     select,
 )
+from diffclf_lightning.candidates import Candidates
 from diffclf_lightning.checkpoints import WholeCheckpoints
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluated_set import EvaluatedSet
@@ -30,7 +32,7 @@ from diffclf_lightning.evaluation import pixel_bytes
 from diffclf_lightning.metrics import Report
 from diffclf_lightning.results import StoredRows
 from diffclf_lightning.sampling import named_loaders, sample_indices
-from diffclf_lightning.tasks import Task
+from diffclf_lightning.tasks import CLASSIFICATION, Task, task_named
 
 VALIDATION = "val"
 """Name of the set of ``validate`` and of validation within ``fit``."""
@@ -40,7 +42,8 @@ class ImageClassifier(WholeCheckpoints, Answering):
     """Base of the classifiers.
 
     Args:
-        task: What sets ask. Defaults to None: one label an image (:class:`Classification`).
+        task: What sets ask. Defaults to None: what the data is made for, or else one label an
+            image (:class:`Classification`).
 
     Attributes:
         completed: Stored rows of an earlier run by set; these samples are not evaluated again.
@@ -57,8 +60,9 @@ class ImageClassifier(WholeCheckpoints, Answering):
         self.fitted: dict[str, float] = {}
 
     def setup(self, stage: str) -> None:
-        """Settle the candidates, and give the data module the model's transform."""
+        """Settle the task and the candidates, and give the data module the model's transform."""
         datamodule: Any = getattr(self.trainer, "datamodule", None)
+        self.settle_task(datamodule)
         if hasattr(datamodule, "set_default_transform"):
             datamodule.set_default_transform(self.transform)
         if self.task.brings_candidates:
@@ -70,6 +74,25 @@ class ImageClassifier(WholeCheckpoints, Answering):
                 f"the data, but got {len(self.classnames)}."
             )
         self._candidates, self.label_names = self.choices(self.classnames or known)
+
+    def settle_task(self, datamodule: Any) -> None:
+        """Take the task that the data asks for, where none was given.
+
+        Args:
+            datamodule: The data module, or None.
+
+        Raises:
+            InputError: If another was given.
+        """
+        wanted = task_named(getattr(datamodule, "asks", CLASSIFICATION))
+        if self._given_task is None:
+            if not isinstance(self.task, wanted):
+                self.task = wanted()
+        elif hasattr(datamodule, "asks") and not isinstance(self.task, wanted):
+            raise InputError(
+                f"Expected argument `task` to be {wanted.__name__} for {type(datamodule).__name__},"
+                f" but got {type(self.task).__name__}. Leave `task` out: the data brings it."
+            )
 
     def warm_up(self, images: Tensor, prepared: Any) -> None:
         """Whatever has to happen once and is no part of the time of an image.
@@ -124,7 +147,9 @@ class ImageClassifier(WholeCheckpoints, Answering):
             dataset = getattr(loader, "dataset", None)
             labels = getattr(dataset, "candidate_labels", None)
             prepared, evaluations = None, None
-            if not task.brings_candidates:
+            if task.brings_candidates:
+                evaluations = self._evaluations(task.questions(dataset))
+            else:
                 candidates = self.all_candidates
                 candidates = candidates if labels is None else candidates.restrict(labels)
                 prepared, evaluations = self.prepare(candidates)
@@ -139,6 +164,15 @@ class ImageClassifier(WholeCheckpoints, Answering):
                     labels,
                 )
             )
+
+    def _evaluations(self, questions: Iterator[tuple[int, Candidates]]) -> int | None:
+        """Evaluations of a sample with candidates of its own, and whether all can be asked."""
+        images, first = next(questions, (0, None))
+        if first is None:
+            return None
+        _, evaluations = self.prepare(first)
+        self.check_conditions([c for _, one in questions for c in one.conditions])
+        return images * evaluations
 
     @property
     def stored_columns(self) -> list[str]:
@@ -197,7 +231,7 @@ class ImageClassifier(WholeCheckpoints, Answering):
         if not taken:
             return None
         batch = select(batch, [row for row, _ in taken])
-        images = self._of_samples(current.task.question(batch).images, len(taken))
+        images = current.task.question(batch).images_of_samples
         digests = [
             _digest(sample, current.task.truth(batch, row)) for row, sample in enumerate(images)
         ]
@@ -214,7 +248,8 @@ class ImageClassifier(WholeCheckpoints, Answering):
         answer = self.answer(question.images, prepared, question.allowed).cpu()
         seconds = (time.perf_counter() - start) / len(new)
         columns = current.task.columns(answer, _on_cpu(asked))
-        columns["evaluations"] = self._of_samples(answer.evaluations, len(new)).sum(dim=1)
+        asked_of = replace(question, images=answer.evaluations).images_of_samples
+        columns["evaluations"] = torch.stack([spent.sum() for spent in asked_of])
         predictions = Predictions(
             current.name,
             [taken[row][1] for row in new],
@@ -224,14 +259,10 @@ class ImageClassifier(WholeCheckpoints, Answering):
             columns,
             answer.table,
             answer.filling,
+            question.blocks,
         )
         current.count(predictions, self.stored_columns)
         return predictions
-
-    @staticmethod
-    def _of_samples(images: Tensor, samples: int) -> Tensor:
-        """Images, or numbers of theirs, by sample, shape ``(samples, images of each, ...)``."""
-        return images.reshape(samples, -1, *images.shape[1:])
 
     @property
     def _validating(self) -> bool:

@@ -8,15 +8,21 @@ import torch
 from jsonargparse import ArgumentParser
 from rich.console import Console
 
-from diffclf_lightning.answers import Answer, Predictions
+from diffclf_lightning.answers import Answer, Batch, Predictions
 from diffclf_lightning.callbacks.table import report_table
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import ErrorTable, Score
 from diffclf_lightning.files import write_whole
 from diffclf_lightning.metrics import Report
-from diffclf_lightning.results import RunFolder, candidates_of, rows_of, stored_errors
+from diffclf_lightning.results import (
+    RunFolder,
+    candidates_of,
+    rows_of,
+    stored_errors,
+    stored_errors_of_examples,
+)
 from diffclf_lightning.results.folder import CANDIDATES
-from diffclf_lightning.tasks import COSTS, Asked, Classification
+from diffclf_lightning.tasks import COSTS, Asked, Classification, Matching, Task
 
 DESCRIPTION = """\
 Answer again by another score, from the stored errors of a run (--results.errors true), without a
@@ -80,11 +86,12 @@ def rescored(run: RunFolder, score: Score, temperature: float | None = None) -> 
         calibrated = own and bool(description.get("calibrated"))
         temperature = float(description["temperature"]) if own else 1.0
     parts: dict[str, list[pa.Table]] = {}
-    tasks: dict[str, Classification] = {}
-    for name, rows, table in stored_errors(run):
+    tasks: dict[str, Task] = {}
+    matches = description.get("task") == Matching.__name__
+    for name, rows, table in (stored_errors_of_examples if matches else stored_errors)(run):
         if name not in tasks:
             score.check(table.timesteps)
-            tasks[name] = _task(name, temperature, calibrated, run)
+            tasks[name] = Matching() if matches else _task(name, temperature, calibrated, run)
         parts.setdefault(name, []).append(_measured(rows, table, tasks[name], score))
     reports: dict[str, Report] = {}
     for name, every in parts.items():
@@ -105,17 +112,22 @@ def _task(name: str, temperature: float, calibrated: bool, run: RunFolder) -> Cl
     return task.restrict(description[CANDIDATES].get(name))
 
 
-def _measured(rows: pa.Table, table: ErrorTable, task: Classification, score: Score) -> pa.Table:
+def _measured(rows: pa.Table, table: ErrorTable, task: Task, score: Score) -> pa.Table:
     """What the report needs of some rows of one set."""
     answer = Answer.from_table(table, [score])
-    truth = torch.from_numpy(rows["label"].to_numpy().copy())
+    batch: Batch
+    if isinstance(task, Matching):
+        batch = {name: rows[name].to_pylist() for name in ("tag", "captions")}
+        batch["images"] = [range(count) for count in rows["num_images"].to_pylist()]
+    else:
+        batch = {"label": torch.from_numpy(rows["label"].to_numpy().copy())}
     predictions = Predictions(
         set_name="",
         keys=rows["key"].to_pylist(),
         rows=[],
         digests=rows["digest"].to_pylist(),
         seconds=0.0,
-        columns={**task.columns(answer, {"label": truth}), "evaluations": answer.evaluations},
+        columns={**task.columns(answer, batch), "evaluations": rows["evaluations"].to_pylist()},
     )
     measured = rows_of(predictions, task.schema).select(list(task.measured))
     for name in COSTS:  # some are not in rows of an earlier version

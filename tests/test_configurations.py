@@ -19,11 +19,16 @@ def model_of(name):
     return config["model"]
 
 
-DIFFUSION = [
+def matches(name):
+    return name.startswith("composition/") or name == "scenes"
+
+
+MODELS = [
     name
     for name in shipped_configs()
     if model_of(name)["class_path"].endswith("DiffusionClassifier")
 ]
+DIFFUSION = [name for name in MODELS if not matches(name)]
 
 
 @pytest.mark.parametrize("name", [name for name in DIFFUSION if not of_the_paper(name)])
@@ -39,6 +44,15 @@ def test_a_table_of_the_paper_has_its_stages_and_says_how_to_race_to_the_same_nu
     assert strategy["class_path"] == "diffclf_lightning.Staged"
     (trials,) = re.findall(RACE, (CONFIGS / f"{name}.yaml").read_text(), flags=re.MULTILINE)
     assert int(trials) == strategy["init_args"]["trials"][-1]
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if matches(name)])
+def test_matching_keeps_all_pairs_and_says_how_to_stop_early(name):
+    strategy = model_of(name)["init_args"]["strategy"]
+    if strategy["class_path"] != "diffclf_lightning.Comparing":
+        assert strategy["class_path"] == "diffclf_lightning.Full"
+        text = (CONFIGS / f"{name}.yaml").read_text()
+        assert "# To stop each example once it is decided: --model.strategy Comparing\n" in text
 
 
 def test_both_kinds_are_shipped():

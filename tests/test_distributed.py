@@ -2,11 +2,14 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 
 import pyarrow.parquet as pq
 import pytest
+import tiny
+import tiny_examples
 
 RUN = [
     sys.executable, "-m", "diffclf_lightning", "test", "--config", "digits",
@@ -64,3 +67,32 @@ def test_effective_robustness_is_that_of_one_process(tmp_path):
         written.append((folder / "robustness.csv").read_text())
     assert written[0] == written[1]
     assert "noise_0.25" in written[0]
+
+
+def test_examples_of_images_and_captions_count_once(tmp_path, seed):
+    tiny.stable_diffusion_pipeline("epsilon").save_pretrained(tmp_path / "model")
+    rows = tiny_examples.winoground_rows(random.Random(seed), count=7)
+    tiny_examples.winoground_files(tmp_path / "data", rows)
+    found = []
+    for processes in (1, 2):
+        ddp = ["--trainer.strategy=ddp", f"--trainer.devices={processes}"]
+        subprocess.run(
+            [*RUN[:4], "--config", "composition/winoground", *(ddp if processes > 1 else []),
+             "--model.denoiser.pretrained_model_name_or_path=model",
+             "--model.denoiser.image_size=16", "--model.strategy.trials=4", "--data.root=data",
+             "--data.num_workers=0", "--data.batch_size=2", "--trainer.accelerator=cpu",
+             f"--results.folder={processes}"],
+            check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+            cwd=tmp_path,
+        )  # fmt: skip
+        stored = pq.read_table(tmp_path / str(processes) / "images.parquet").to_pylist()
+        summary = json.loads((tmp_path / str(processes) / "summary.json").read_text())
+        report = summary["sets"]["winoground"]
+        found.append(({row["key"]: dict(row["scores"]) for row in stored}, report["scores"]))
+        assert len(stored) == report["total"] == 7
+    (one, counts), (two, same) = found
+    assert counts == same
+    assert one.keys() == two.keys()
+    for key, scores in one.items():
+        for name, values in scores.items():
+            assert values == pytest.approx(two[key][name], abs=1e-6)

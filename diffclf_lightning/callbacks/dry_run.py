@@ -66,7 +66,10 @@ def evaluations_per_second(classifier: ImageClassifier, prepared: Any, batch: An
         batch: What a loader of the set gives.
     """
     batch = classifier.trainer.strategy.batch_to_device(as_batch(batch))
-    images = classifier.task.question(batch).images
+    question = classifier.task.question(batch)
+    images = question.images
+    if question.candidates is not None:
+        prepared, _ = classifier.prepare(question.candidates)
     done: list[int] = []
     times: list[float] = []
 
@@ -83,7 +86,7 @@ def evaluations_per_second(classifier: ImageClassifier, prepared: Any, batch: An
     try:
         classifier.warm_up(images, prepared)
         start = time.perf_counter()
-        classifier.answer(images, prepared)
+        classifier.answer(images, prepared, question.allowed)
     except _Timed:
         pass
     finally:

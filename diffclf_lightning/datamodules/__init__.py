@@ -8,6 +8,7 @@ from diffclf_lightning.datamodules.class_folders import (
     ImageNetSketch,
     ImageNetV2,
 )
+from diffclf_lightning.datamodules.composition import SugarCrepe, WhatsUp, Winoground
 from diffclf_lightning.datamodules.digits import Digits, GreyImages
 from diffclf_lightning.datamodules.fetched import (
     CIFAR10,
@@ -22,8 +23,15 @@ from diffclf_lightning.datamodules.folder import ImageFolder
 from diffclf_lightning.datamodules.folders import ImageFolders
 from diffclf_lightning.datamodules.glyph_strokes import Strokes
 from diffclf_lightning.datamodules.glyphs import Glyphs
+from diffclf_lightning.datamodules.image_captions import ImageCaptions
 from diffclf_lightning.datamodules.imagenet import ImageNet
 from diffclf_lightning.datamodules.imagenet_shifts import ImageNetShifts
+from diffclf_lightning.datamodules.matching import (
+    Example,
+    ExampleSet,
+    MatchingSets,
+    collate_examples,
+)
 from diffclf_lightning.datamodules.objectnet import ObjectNet
 from diffclf_lightning.datamodules.sets import FileImages, IndexedImages, PublishedImages
 from diffclf_lightning.datamodules.table import ImageCSV
@@ -33,6 +41,8 @@ __all__ = [
     "STL10",
     "Augmentation",
     "Digits",
+    "Example",
+    "ExampleSet",
     "FGVCAircraft",
     "FileImages",
     "Flowers102",
@@ -40,6 +50,7 @@ __all__ = [
     "Glyphs",
     "GreyImages",
     "ImageCSV",
+    "ImageCaptions",
     "ImageDataModule",
     "ImageFiles",
     "ImageFolder",
@@ -52,8 +63,13 @@ __all__ = [
     "ImageNetV2",
     "ImageSet",
     "IndexedImages",
+    "MatchingSets",
     "ObjectNet",
     "OxfordPets",
     "PublishedImages",
     "Strokes",
+    "SugarCrepe",
+    "WhatsUp",
+    "Winoground",
+    "collate_examples",
 ]

@@ -69,10 +69,10 @@ class PublishedImages(FileImages):
 
     def image(self, index: int) -> Image.Image:
         with Image.open(self.files[index]) as stored:
-            return _as_stored(stored.convert("RGB"))
+            return as_stored(stored.convert("RGB"))
 
 
-def _as_stored(image: Image.Image) -> Image.Image:
+def as_stored(image: Image.Image) -> Image.Image:
     """An image that nothing turns later."""
     image.info = {}
     return image
@@ -93,7 +93,7 @@ class IndexedImages(ImageSet):
         self.dataset = dataset
 
     def image(self, index: int) -> Image.Image:
-        return _as_stored(self.dataset[index][0])
+        return as_stored(self.dataset[index][0])
 
 
 def is_image(file: Path) -> bool:

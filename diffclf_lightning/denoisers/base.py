@@ -74,6 +74,16 @@ class Denoiser(nn.Module, ABC):
     def sample_shape(self) -> tuple[int, int, int]:
         """Shape ``(channels, height, width)`` of ``x_0``."""
 
+    def check(self, conditions: Sequence[Condition]) -> None:
+        """Refuse conditions that the model cannot take, before anything is computed.
+
+        Args:
+            conditions: Class ids, prompts, or tuples of prompts.
+
+        Raises:
+            InputError: If it cannot take one, as a prompt that is too long.
+        """
+
     @abstractmethod
     def condition(self, conditions: Sequence[Condition]) -> Conditioning:
         """Conditioning of class ids or prompts, one row each, where the device has room for it.

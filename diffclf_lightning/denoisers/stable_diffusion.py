@@ -93,6 +93,9 @@ class StableDiffusion(PipelineDenoiser):
         """Length of a prompt in tokens, begin and end included."""
         return int(self.text_encoder.config.max_position_embeddings)
 
+    def check(self, conditions: Sequence[Condition]) -> None:
+        self._tokens([prompt for condition in conditions for prompt in _prompts(condition)])
+
     def condition(self, conditions: Sequence[Condition]) -> Conditioning:
         """Text embeddings of prompts; the mean over the prompts of a tuple.
 

@@ -49,7 +49,14 @@ from diffclf_lightning.evaluation.scores import (
     UniformWeight,
     WeightedError,
 )
-from diffclf_lightning.evaluation.strategies import Full, Racing, Staged, Strategy, Thinning
+from diffclf_lightning.evaluation.strategies import (
+    Comparing,
+    Full,
+    Racing,
+    Staged,
+    Strategy,
+    Thinning,
+)
 from diffclf_lightning.evaluation.table import ErrorTable
 from diffclf_lightning.evaluation.trials import (
     NoiseBank,
@@ -60,6 +67,7 @@ from diffclf_lightning.evaluation.trials import (
 )
 
 __all__ = [
+    "Comparing",
     "ElementwiseLoss",
     "ErrorFunction",
     "ErrorTable",

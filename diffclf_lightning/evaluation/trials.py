@@ -155,19 +155,22 @@ class TrialSource:
         self.bank, self.sample_shape = bank, tuple(sample_shape)
         self._shared: SharedNoise | None = None
 
-    def __call__(self, images: Tensor) -> Trials:
+    def __call__(self, images: Tensor, sizes: Sequence[int] | None = None) -> Trials:
         """Trials of a batch of images.
 
         Args:
             images: The images as they came, shape ``(images, channels, height, width)``; their
                 bytes name them where every image has its own noise.
+            sizes: Numbers of consecutive images that share their noise. Defaults to None: each has
+                its own.
 
         Returns:
             Trials on the device of the images.
         """
         seed, shape = self.bank.seed, self.sample_shape
         if self.bank.per_image:
-            names = [pixel_bytes(image) for image in images]
+            together = images.split(list(sizes or [1] * len(images)))
+            names = [b"".join(map(pixel_bytes, some)) for some in together for _ in some]
             return Trials(self.times, NoiseOfEachImage(seed, shape, names))
         if self._shared is None or self._shared.device != images.device:
             self._shared = SharedNoise(seed, shape, images.device)

@@ -3,6 +3,7 @@
 from diffclf_lightning.metrics.accuracy import Accuracy
 from diffclf_lightning.metrics.calibration import fit_temperature
 from diffclf_lightning.metrics.intervals import Interval, clopper_pearson
+from diffclf_lightning.metrics.matching import Matched, MatchingReport, matching_report
 from diffclf_lightning.metrics.paired import PairedCounts, holm
 from diffclf_lightning.metrics.recall import shortlist_recall
 from diffclf_lightning.metrics.report import ClassificationReport, Report, classification_report
@@ -12,6 +13,8 @@ __all__ = [
     "Accuracy",
     "ClassificationReport",
     "Interval",
+    "Matched",
+    "MatchingReport",
     "PairedCounts",
     "Report",
     "classification_report",
@@ -20,5 +23,6 @@ __all__ = [
     "holm",
     "images_needed",
     "last_within",
+    "matching_report",
     "shortlist_recall",
 ]

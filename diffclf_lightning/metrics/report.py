@@ -235,8 +235,8 @@ def classification_report(
         evaluations_per_image=spent / total,
         seconds_per_image=worked / total,
         evaluations_per_second=spent / worked if worked else 0.0,
-        underfilled_share=_share(underfilled, evaluations),
-        padded_share=_share(repeats, evaluations if repeats is None else evaluations + repeats),
+        underfilled_share=share_of(underfilled, evaluations),
+        padded_share=share_of(repeats, evaluations if repeats is None else evaluations + repeats),
         skipped=skipped,
         metric=metric,
         calibrated=calibrated,
@@ -248,7 +248,7 @@ def classification_report(
     )
 
 
-def _share(part: NDArray[np.float64] | None, whole: NDArray[Any]) -> float | None:
+def share_of(part: NDArray[np.float64] | None, whole: NDArray[Any]) -> float | None:
     """A part of a whole, over the images of which it is known."""
     known = np.zeros(0, dtype=bool) if part is None else ~np.isnan(part)
     if part is None or not known.any():

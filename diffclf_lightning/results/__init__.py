@@ -5,7 +5,11 @@ from diffclf_lightning.results.found import FoundRuns, family, find_runs, run_fo
 from diffclf_lightning.results.machine import machine
 from diffclf_lightning.results.rows import COMMON, StoredRows, error_table, rows_of, timesteps_of
 from diffclf_lightning.results.shared import check_shared
-from diffclf_lightning.results.stored_errors import candidates_of, stored_errors
+from diffclf_lightning.results.stored_errors import (
+    candidates_of,
+    stored_errors,
+    stored_errors_of_examples,
+)
 
 __all__ = [
     "COMMON",
@@ -21,5 +25,6 @@ __all__ = [
     "rows_of",
     "run_folders",
     "stored_errors",
+    "stored_errors_of_examples",
     "timesteps_of",
 ]

@@ -69,7 +69,8 @@ def rows_of(predictions: Predictions, schema: pa.Schema) -> pa.Table:
     fields = [*COMMON, *schema]
     if predictions.table is not None:
         fields += list(ERRORS)
-        values |= _stored_errors(predictions.table, count)
+        blocks = predictions.blocks or [(1, predictions.table.counts.shape[1])] * count
+        values |= _stored_errors(predictions.table, blocks, predictions.blocks is not None)
     arrays = [_array(values[field.name], field.type, count) for field in fields]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
@@ -89,16 +90,24 @@ def _array(values: Any, kind: pa.DataType, count: int) -> pa.Array:
     return pa.array(values.numpy() if isinstance(values, Tensor) else values, kind)
 
 
-def _stored_errors(table: ErrorTable, samples: int) -> dict[str, Any]:
-    counts = table.counts.reshape(samples, -1)
-    reference = table.reference
-    return {
-        "trial_counts": counts.int(),
-        "errors": _cut(table.errors, counts.sum(dim=1).tolist()),
-        "reference_errors": None
-        if reference is None
-        else _cut(reference.errors, reference.counts.reshape(samples, -1).sum(dim=1).tolist()),
+def _stored_errors(
+    table: ErrorTable, blocks: Sequence[tuple[int, int]], own_candidates: bool
+) -> dict[str, Any]:
+    """Errors of each sample, of its images and of its candidates where it has some of its own."""
+    images = [size for size, _ in blocks]
+    counts = list(table.counts.split(images))
+    if own_candidates:
+        ends = list(accumulate((size for _, size in blocks), initial=0))
+        counts = [c[:, a:b] for c, (a, b) in zip(counts, pairwise(ends), strict=True)]
+    stored = {
+        "trial_counts": [some.flatten().int().tolist() for some in counts],
+        "errors": _cut(table.errors, [int(some.sum()) for some in counts]),
+        "reference_errors": None,
     }
+    if (reference := table.reference) is not None:
+        met = [int(some.sum()) for some in reference.counts.split(images)]
+        stored["reference_errors"] = _cut(reference.errors, met)
+    return stored
 
 
 def _cut(errors: Mapping[str, Tensor], sizes: Sequence[int]) -> dict[str, list[list[float]]]:
@@ -106,18 +115,28 @@ def _cut(errors: Mapping[str, Tensor], sizes: Sequence[int]) -> dict[str, list[l
     return {name: [flat[a:b].tolist() for a, b in spans] for name, flat in errors.items()}
 
 
-def error_table(rows: pa.Table, labels: Tensor, timesteps: Timesteps) -> ErrorTable:
+def error_table(
+    rows: pa.Table, labels: Tensor, timesteps: Timesteps, images: Sequence[int] | None = None
+) -> ErrorTable:
     """The error table of some stored rows of one set.
 
     Args:
-        rows: Rows with stored errors, one image each.
+        rows: Rows with stored errors.
         labels: Label of each candidate of the set, shape ``(candidates,)``.
         timesteps: The times of all trials.
+        images: Number of images of each row, where each has candidates of its own. Defaults to
+            None: one image a row, and all candidates.
 
     Returns:
         The table.
     """
-    counts = torch.from_numpy(np.stack(rows["trial_counts"].to_numpy())).long()
+    own = [torch.as_tensor(row).long() for row in rows["trial_counts"].to_numpy()]
+    if images is None:
+        counts = torch.stack(own)
+    else:
+        blocks = zip(own, images, strict=True)
+        counts = torch.block_diag(*(row.reshape(size, -1) for row, size in blocks))
+        labels = torch.arange(counts.shape[1])
 
     def flat(column: str) -> dict[str, Tensor]:
         parts: dict[str, list[Any]] = {}

@@ -13,6 +13,7 @@ from diffclf_lightning.results.folder import CANDIDATES, RunFolder
 from diffclf_lightning.results.rows import error_table, timesteps_of
 
 STORED = ("label", "trial_counts", "errors", "reference_errors")
+OF_EXAMPLES = ("tag", "captions", "num_images", "trial_counts", "errors", "reference_errors")
 BESIDE = ("shortlist_scores",)
 """Columns that are there in some runs."""
 
@@ -56,4 +57,34 @@ def stored_errors(run: RunFolder) -> Iterator[tuple[str, pa.Table, ErrorTable]]:
         raise InputError(
             "Expected RUN to hold stored errors of images with known labels, but "
             f"{str(run.path)!r} has none. Run `diffclf test` with --results.errors true."
+        )
+
+
+def stored_errors_of_examples(run: RunFolder) -> Iterator[tuple[str, pa.Table, ErrorTable]]:
+    """The rows of a run on images and captions, with stored errors, a bounded number at once.
+
+    Args:
+        run: The folder of the run.
+
+    Yields:
+        Name of a set, rows of it, and their error table: all images, and all captions as
+        candidates.
+
+    Raises:
+        InputError: If a row has no errors, or there is none.
+    """
+    found = False
+    for rows in run.batches(OF_EXAMPLES):
+        found = set(OF_EXAMPLES) <= set(rows.schema.names)
+        if not found:
+            break
+        timesteps = timesteps_of(run.description())
+        for name in rows["set"].unique().to_pylist():
+            chosen = rows.filter(pc.field("set") == name)
+            images = chosen["num_images"].to_pylist()
+            yield name, chosen, error_table(chosen, torch.empty(0), timesteps, images)
+    if not found:
+        raise InputError(
+            f"Expected RUN to hold stored errors of examples, but {str(run.path)!r} has none. Run "
+            "`diffclf test` with --results.errors true."
         )

@@ -1,15 +1,18 @@
 """Task: what a set asks of a classifier, and how its answers are counted."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import pyarrow as pa
+import torch
 from torch import Tensor
 
 from diffclf_lightning.answers import Answer, Batch
 from diffclf_lightning.candidates import Candidates
+from diffclf_lightning.errors import InputError
+from diffclf_lightning.evaluation import Strategy
 from diffclf_lightning.metrics import Report
 
 COSTS = ("evaluations", "seconds", "underfilled", "repeats")
@@ -21,15 +24,32 @@ class Question:
     """What is asked of some samples.
 
     Args:
-        images: Images, as many of each sample, those of a sample behind each other.
-        candidates: What to choose among. Defaults to None: the candidates of the set.
-        allowed: Candidates of each image, bool, shape ``(images, candidates)``. Defaults to None:
-            all.
+        images: Images, those of a sample behind each other.
+        candidates: What to choose among, those of a sample behind each other. Defaults to None:
+            the candidates of the set.
+        blocks: Number of images and of candidates of each sample, where samples bring candidates of
+            their own. Defaults to None: one image a sample, and all candidates.
     """
 
     images: Tensor
     candidates: Candidates | None = None
-    allowed: Tensor | None = None
+    blocks: Sequence[tuple[int, int]] | None = None
+
+    @property
+    def allowed(self) -> Tensor | None:
+        """Candidates of each image, bool, shape ``(images, candidates)``; None for all."""
+        if self.blocks is None:
+            return None
+        own = [torch.ones(size, dtype=torch.bool) for size in self.blocks]
+        allowed: Tensor = torch.block_diag(*own)
+        return allowed.to(self.images.device)
+
+    @property
+    def images_of_samples(self) -> Sequence[Tensor]:
+        """The images of each sample, of shape ``(images of it, ...)``."""
+        sizes = [size for size, _ in self.blocks] if self.blocks else [1] * len(self.images)
+        images: Sequence[Tensor] = self.images.split(sizes)
+        return images
 
 
 @dataclass(frozen=True)
@@ -65,6 +85,8 @@ class Task(ABC):
     """Those that :meth:`fit` takes."""
     brings_candidates: ClassVar[bool] = False
     """Whether every sample has candidates of its own."""
+    compares_images: ClassVar[bool] = False
+    """Whether scores of the images of a sample are compared with each other."""
 
     def bind(self, asked: Asked) -> Self:
         """The task for the sets of one run.
@@ -91,6 +113,44 @@ class Task(ABC):
             The task itself, or a copy.
         """
         return self
+
+    def check_strategy(self, strategy: Strategy, shortlist: object | None = None) -> None:
+        """Refuse a way to choose trials that makes no sense for the task.
+
+        Args:
+            strategy: How many trials each candidate gets.
+            shortlist: Which candidates get any. Defaults to None: all.
+
+        Raises:
+            InputError: If it makes none.
+        """
+        if self.brings_candidates and shortlist is not None:
+            raise InputError(
+                f"Expected no `shortlist` for {type(self).__name__}, whose samples bring few "
+                f"candidates, but got {type(shortlist).__name__}. Leave it out."
+            )
+        if self.compares_images and strategy.prunes:
+            raise InputError(
+                "Expected a strategy that gives all pairs of an example the same trials for "
+                f"{type(self).__name__}, but got {strategy!r}. Take Full, or Comparing, which "
+                "stops early."
+            )
+        if strategy.decides_samples and not self.compares_images:
+            raise InputError(
+                f"Expected a strategy that decides about single images, but got {strategy!r}, "
+                "which compares the images of an example. Take Racing."
+            )
+
+    def questions(self, dataset: Any) -> Iterator[tuple[int, Candidates]]:
+        """What samples of a set ask, where they bring candidates and these are known beforehand.
+
+        Args:
+            dataset: The data set, or None.
+
+        Yields:
+            Number of images, and the candidates, of one sample after another.
+        """
+        yield from ()
 
     def describe(self) -> dict[str, Any]:
         """What of the task decides results, as plain values."""

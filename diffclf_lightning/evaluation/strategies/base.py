@@ -27,6 +27,10 @@ class Strategy(ABC):
     """The same as the grid hands them out; ``stages`` until the strategy is bound."""
     grid: TimeGrid = NestedGrid()
     """The order of times that it is made for, which a classifier without a grid takes."""
+    prunes: bool = True
+    """Whether candidates of an image may meet different numbers of trials."""
+    decides_samples: bool = False
+    """Whether it decides about all images of a sample together."""
     adaptive: bool = False
     """Whether an image may take fewer evaluations than :meth:`evaluations` says."""
 

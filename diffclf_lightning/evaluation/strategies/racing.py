@@ -16,7 +16,6 @@ freedom: :math:`v_c = (\nu s_0^2 + (n - 1) s_c^2) / (\nu + n - 1)`. Rival ``c`` 
 :math:`\nu + n - 1` degrees of freedom. The test alone is scaled; the score stays the mean.
 """
 
-import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -25,11 +24,11 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation.grids import GoldenGrid
 from diffclf_lightning.evaluation.ragged import parts
 from diffclf_lightning.evaluation.scored import ScoreTable
 from diffclf_lightning.evaluation.strategies.base import Strategy
+from diffclf_lightning.evaluation.strategies.rounds import check_level, rounds_of
 
 PRIOR = 8
 """Degrees of freedom that the mean variance of the rivals counts at most."""
@@ -74,28 +73,10 @@ class Racing(Strategy):
         growth: float = 1.5,
         strict: bool = False,
     ) -> None:
-        if not 0 < level < 0.5:
-            raise InputError(
-                f"Expected argument `level` above 0 and below 0.5, but got {level}. Take 0.02, or "
-                "less for fewer answers that differ from those of all trials."
-            )
-        if not 2 <= min_trials <= max_trials:
-            raise InputError(
-                "Expected argument `min_trials` to be at least 2 and at most `max_trials`, but got "
-                f"min_trials={min_trials} and max_trials={max_trials}. Take 3, and more trials in "
-                "all."
-            )
-        if not 1 < growth < math.inf:
-            raise InputError(
-                f"Expected argument `growth` above 1 and finite, but got {growth}. Take 1.5, or 2 "
-                "for fewer rounds."
-            )
+        check_level(level)
         self.level, self.growth, self.strict = level, growth, strict
         self.min_trials, self.max_trials = min_trials, max_trials
-        ratio = max_trials / min_trials
-        rounds = max(1, round(math.log(ratio) / math.log(growth)))
-        ends = {round(min_trials * ratio ** (r / rounds)) for r in range(rounds + 1)}
-        self.stages = self.ends = tuple(sorted(ends))
+        self.stages = self.ends = rounds_of(min_trials, max_trials, growth)
 
     def __repr__(self) -> str:
         return (

@@ -119,6 +119,8 @@ class Full(Staged):
         trials: Number of trials of each candidate, at least 1.
     """
 
+    prunes = False
+
     def __init__(self, trials: int) -> None:
         super().__init__(trials=(trials,), keep=(1,))
 

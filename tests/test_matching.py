@@ -1,0 +1,185 @@
+"""Matching through the command line: the scores of a plain loop over diffusers' own pipeline."""
+
+import json
+import random as randoms
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tiny
+import tiny_examples
+import torch
+from diffusers import StableDiffusionPipeline
+from torchvision.transforms import CenterCrop, Resize
+from torchvision.transforms.functional import InterpolationMode, pil_to_tensor
+
+from diffclf_lightning.metrics import Matched
+
+TIMES = (125, 375, 625, 875)
+"""The times of four trials."""
+SMALL = ("--model.denoiser.pretrained_model_name_or_path=model", "--model.denoiser.image_size=16",
+         "--data.num_workers=0", "--trainer.accelerator=cpu", "--data.root=data")  # fmt: skip
+
+
+@pytest.fixture
+def rows(tmp_path, seed):
+    tiny.stable_diffusion_pipeline("epsilon").save_pretrained(tmp_path / "model")
+    rows = tiny_examples.winoground_rows(randoms.Random(seed), count=7)
+    tiny_examples.winoground_files(tmp_path / "data", rows)
+    return rows
+
+
+def stored(folder):
+    return {row["key"]: row for row in pq.read_table(folder / "images.parquet").to_pylist()}
+
+
+@torch.no_grad()
+def plain_errors(pipeline, row, captions):
+    """Errors of a row's two images under captions, (images, captions, trials), by a plain loop."""
+    shrink = [Resize(16, InterpolationMode.BICUBIC), CenterCrop(16)]
+    generator = torch.Generator().manual_seed(0)
+    noise = [torch.randn(4, 8, 8, generator=generator) for _ in TIMES]
+    found = torch.zeros(2, len(captions), len(TIMES))
+    for i in (0, 1):
+        picture = row[f"image_{i}"]
+        for step in shrink:
+            picture = step(picture)
+        pixels = pil_to_tensor(picture).float()[None] / 127.5 - 1
+        x_0 = pipeline.vae.encode(pixels).latent_dist.mean * pipeline.vae.config.scaling_factor
+        for c, caption in enumerate(captions):
+            told, _ = pipeline.encode_prompt(caption, "cpu", 1, False)
+            for j, t in enumerate(TIMES):
+                abar = pipeline.scheduler.alphas_cumprod[t]
+                x_t = abar.sqrt() * x_0 + (1 - abar).sqrt() * noise[j]
+                said = pipeline.unet(x_t, t, encoder_hidden_states=told).sample
+                found[i, c, j] = (said - noise[j]).square().mean()
+    return found
+
+
+def test_scores_are_those_of_a_plain_loop(rows, diffclf, tmp_path):
+    run = ("test", "-c", "composition/winoground", *SMALL, "--model.strategy.trials=4")
+    said = diffclf(*run, "--data.batch_size=3", "--results.folder=r", "--results.errors=true")
+    pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "model")
+    found, expected = stored(tmp_path / "r"), {"l2": [], "l2-reference": []}
+    assert len(found) == 7
+    assert json.loads((tmp_path / "r/run.json").read_text())["trials"]["time"] == [
+        "1/8", "3/8", "5/8", "7/8",
+    ]  # fmt: skip
+    for row in rows:
+        captions = [row["caption_0"], row["caption_1"], ""]
+        errors = plain_errors(pipeline, row, captions)
+        mine = found[str(row["id"])]
+        assert (mine["tag"], mine["captions"]) == (row["collapsed_tag"], captions[:2])
+        assert mine["evaluations"] == 2 * 3 * 4
+        by_trial = np.array(dict(mine["errors"])["l2"]).reshape(2, 2, 4)
+        assert by_trial == pytest.approx(errors[:, :2].numpy(), abs=1e-5)
+        told_nothing = np.array(dict(mine["reference_errors"])["l2"]).reshape(2, 4)
+        assert told_nothing == pytest.approx(errors[:, 2].numpy(), abs=1e-5)
+        means = errors.double().mean(dim=2).numpy()
+        scores = {name: np.reshape(v, (2, 2)) for name, v in mine["scores"]}
+        assert scores["l2"] == pytest.approx(means[:, :2], abs=1e-5)
+        assert scores["l2-reference"] == pytest.approx(means[:, :2] - means[:, 2:], abs=1e-5)
+        matched = Matched.of(scores["l2-reference"])
+        assert (mine["text"], mine["image"], mine["group"]) == (
+            matched.text, matched.image, matched.group,
+        )  # fmt: skip
+        for name, values in scores.items():
+            expected[name].append(Matched.of(values))
+    report = json.loads((tmp_path / "r/summary.json").read_text())["sets"]["winoground"]
+    for name, every in expected.items():
+        for kind in ("text", "image", "group"):
+            right = sum(getattr(one, kind) for one in every)
+            assert report["scores"][name]["all"][kind]["correct"] == right
+    assert "Relation" in said.stdout
+    assert "chance: text 25.0" in said.stdout
+
+    again = diffclf("score", "r", "--score", "MeanError")
+    assert "group" in again.stdout
+    content = json.loads((tmp_path / "r/score-l2.json").read_text())["sets"]["winoground"]
+    assert content["scores"]["l2"] == report["scores"]["l2"]
+
+
+def test_a_batch_an_interruption_and_noise_of_each_example_change_nothing(rows, diffclf, tmp_path):
+    run = ("test", "-c", "composition/winoground", *SMALL, "--model.strategy.trials=4")
+    diffclf(*run, "--data.batch_size=7", "--results.folder=whole")
+    diffclf(*run, "--data.batch_size=2", "--trainer.limit_test_batches=2", "--results.folder=cut")
+    half = diffclf(*run, "--data.batch_size=3", "--results.folder=cut")
+    assert "it holds 4 images" in half.stderr + half.stdout
+    whole, cut = stored(tmp_path / "whole"), stored(tmp_path / "cut")
+    assert whole.keys() == cut.keys()
+    for key, row in whole.items():
+        assert dict(row["scores"])["l2"] == pytest.approx(dict(cut[key]["scores"])["l2"], abs=1e-6)
+        assert row["digest"] == cut[key]["digest"]
+    own = ("--model.noise_per_image=true", "--results.errors=true")
+    diffclf(*run, *own, "--data.batch_size=7", "--results.folder=own")
+    diffclf(*run, *own, "--data.batch_size=2", "--results.folder=own2")
+    own, own2 = stored(tmp_path / "own"), stored(tmp_path / "own2")
+    for key, row in own.items():
+        one, other = dict(row["scores"])["l2"], dict(own2[key]["scores"])["l2"]
+        assert one == pytest.approx(other, abs=1e-6)
+        assert one != pytest.approx(dict(whole[key]["scores"])["l2"], abs=1e-6)
+
+
+def test_comparing_stops_early_with_the_same_first_trials(rows, diffclf, tmp_path):
+    run = ("test", "-c", "composition/winoground", *SMALL, "--results.errors=true")
+    diffclf(*run, "--model.strategy=Comparing", "--model.strategy.max_trials=40",
+            "--model.strategy.level=0.2", "--results.folder=early")  # fmt: skip
+    diffclf(*run, "--model.strategy=Full", "--model.strategy.trials=40",
+            "--model.grid=GoldenGrid", "--results.folder=full")  # fmt: skip
+    early, full = stored(tmp_path / "early"), stored(tmp_path / "full")
+    numbers = []
+    for key, row in early.items():
+        (trials,) = set(row["trial_counts"])
+        numbers.append(trials)
+        mine = np.array(dict(row["errors"])["l2"]).reshape(4, trials)
+        every = np.array(dict(full[key]["errors"])["l2"]).reshape(4, 40)
+        assert mine == pytest.approx(every[:, :trials], abs=1e-5)
+        assert row["evaluations"] == 6 * trials
+    assert min(numbers) < 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model.strategy=Racing"], "Take Full, or Comparing"),
+        (["--model.shortlist=GradientShortlist", "--model.shortlist.keep=1"], "no `shortlist`"),
+        (["--model.task=Classification"], "`task` to be Matching for Winoground"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(arguments, message, rows, diffclf):
+    found = diffclf("test", "-c", "composition/winoground", *SMALL, *arguments, code=2)
+    assert message in found.stderr.replace("\n", " ")
+    assert "evaluations" not in found.stderr
+
+
+def test_comparing_is_no_strategy_of_single_images(diffclf):
+    found = diffclf("test", "-c", "digits_text", "--model.strategy=Comparing", code=2)
+    assert "decides about single images" in found.stderr
+
+
+def test_a_caption_that_is_too_long_is_said_before_the_first_image(rows, diffclf, tmp_path):
+    file = tmp_path / "data/data/examples.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    lines[-1]["caption_1"] = "cat " * 80
+    file.write_text("\n".join(map(json.dumps, lines)))
+    found = diffclf("test", "-c", "composition/winoground", *SMALL, code=2)
+    assert "at most 77 tokens" in found.stderr
+    assert "evaluations" not in found.stderr
+
+
+def test_other_sets_and_a_dry_run(diffclf, tmp_path, seed):
+    random = randoms.Random(seed)
+    tiny.stable_diffusion_pipeline("epsilon").save_pretrained(tmp_path / "model")
+    tiny_examples.sugarcrepe(tmp_path / "sc", random)
+    tiny_examples.whatsup(tmp_path / "wu", random)
+    few = (*SMALL[:-1], "--model.strategy=Full", "--model.strategy.trials=2")
+    said = diffclf("test", "-c", "composition/sugarcrepe", "--data.root=sc", *few, "--dry-run")
+    assert "24" in said.stdout  # 6 examples of 2 captions, 2 trials each
+    diffclf("test", "-c", "composition/sugarcrepe", "--data.root=sc", *few, "--results.folder=s")
+    report = json.loads((tmp_path / "s/summary.json").read_text())["sets"]["sugarcrepe"]
+    assert set(report["scores"]["l2"]) == {"all", "swap_obj", "add_att"}
+    assert set(report["scores"]["l2"]["all"]) == {"text"}
+    diffclf("test", "-c", "composition/whatsup", "--data.root=wu", "--data.grouped=true", *few,
+            "--results.folder=w")  # fmt: skip
+    report = json.loads((tmp_path / "w/summary.json").read_text())["sets"]["whatsup_a"]
+    assert (report["total"], report["evaluations"]) == (2, 2 * 4 * 4 * 2)
