@@ -1,5 +1,6 @@
 """Matching through the command line: the scores of a plain loop over diffusers' own pipeline."""
 
+import csv
 import json
 import random as randoms
 
@@ -183,3 +184,27 @@ def test_other_sets_and_a_dry_run(diffclf, tmp_path, seed):
             "--results.folder=w")  # fmt: skip
     report = json.loads((tmp_path / "w/summary.json").read_text())["sets"]["whatsup_a"]
     assert (report["total"], report["evaluations"]) == (2, 2 * 4 * 4 * 2)
+
+
+def test_runs_are_compared_by_each_kind_of_score(rows, diffclf, tmp_path):
+    run = ("test", "-c", "composition/winoground", *SMALL, "--model.strategy.trials=2")
+    for seed in (0, 1):
+        diffclf(*run, f"--model.seed={seed}", f"--results.folder={seed}")
+    said = diffclf("compare", "0", "1", "--output=c.csv").stdout
+    assert "Pairs on the same images of winoground, image score" in said
+    with (tmp_path / "c-pairs.csv").open() as file:
+        pairs = {row["set"]: row for row in csv.DictReader(file)}
+    zero, one = stored(tmp_path / "0"), stored(tmp_path / "1")
+    for kind in ("text", "image", "group"):
+        both = sum(zero[key][kind] and one[key][kind] for key in zero)
+        alone = sum(zero[key][kind] and not one[key][kind] for key in zero)
+        row = pairs[f"winoground, {kind} score"]
+        assert (row["both_right"], row["only_first_right"]) == (str(both), str(alone))
+    with (tmp_path / "c.csv").open() as file:
+        lines = {row["run"]: row for row in csv.DictReader(file)}
+    assert float(lines["1"]["text_score"]) == pytest.approx(
+        sum(row["text"] for row in one.values()) / 7
+    )
+    refused = diffclf("robustness", "0", code=2).stderr
+    assert "Models have the sets none" in refused
+    assert "Traceback" not in refused

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from diffclf_lightning.metrics import ClassificationReport
+from diffclf_lightning.metrics import ClassificationReport, MatchingReport
 from diffclf_lightning.results import RunFolder, family
 
 
@@ -25,7 +25,7 @@ class Measured:
     set: str
     run: str
     family: str
-    report: ClassificationReport
+    report: ClassificationReport | MatchingReport
     device: str
     precision: str
     version: str
@@ -38,10 +38,12 @@ class Measured:
     def record(self) -> dict[str, Any]:
         """Plain values of a row of a CSV file; shares are fractions, times in seconds."""
         report = self.report
+        named = {"set": self.set, "run": self.run, "family": self.family}
+        conditions = {"device": self.device, "precision": self.precision, "version": self.version}
+        if isinstance(report, MatchingReport):
+            return {**named, **report.scalars(), "skipped": report.skipped, **conditions}
         return {
-            "set": self.set,
-            "run": self.run,
-            "family": self.family,
+            **named,
             "accuracy": report.accuracy,
             "accuracy_lower": report.interval.lower,
             "accuracy_upper": report.interval.upper,
@@ -53,9 +55,7 @@ class Measured:
             "seconds_per_image": report.seconds_per_image,
             "skipped": report.skipped,
             "metric": report.metric,
-            "device": self.device,
-            "precision": self.precision,
-            "version": self.version,
+            **conditions,
         }
 
 
@@ -82,7 +82,8 @@ def read_measured(runs: Mapping[str, RunFolder]) -> list[Measured]:
         }
         for set_name, content in run.summary()["sets"].items():
             if content.get("total"):
-                report = ClassificationReport.from_summary(content)
+                kind = MatchingReport if "scores" in content else ClassificationReport
+                report = kind.from_summary(content)
                 lines.append(Measured(set_name, name, family(description), report, **conditions))
     sets = list(dict.fromkeys(line.set for line in lines))
     return sorted(lines, key=lambda line: sets.index(line.set))

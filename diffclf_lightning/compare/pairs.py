@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from diffclf_lightning.metrics import PairedCounts, holm
+from diffclf_lightning.metrics import KINDS, PairedCounts, holm
 from diffclf_lightning.results import RunFolder
 
 COLUMNS = ("label", "prediction", "label_name")
@@ -151,7 +151,9 @@ def read_answered(run: RunFolder) -> dict[str, Answered]:
     Args:
         run: A finished run.
     """
-    rows = run.rows(COLUMNS)
+    rows = run.rows([*COLUMNS, *KINDS])
+    if rows is not None and set(KINDS) <= set(rows.schema.names):
+        return _of_examples(rows)
     if rows is None or not {"label", "prediction"} <= set(rows.schema.names):
         return {}
     labelled = rows.filter(pc.is_valid(rows["label"]))
@@ -159,6 +161,20 @@ def read_answered(run: RunFolder) -> dict[str, Answered]:
         name: Answered.of(labelled.filter(pc.field("set") == name))
         for name in labelled["set"].unique().to_pylist()
     }
+
+
+def _of_examples(rows: pa.Table) -> dict[str, Answered]:
+    """Examples of images and captions, once for each kind of score; they have no labels."""
+    found = {}
+    for name in rows["set"].unique().to_pylist():
+        chosen = rows.filter(pc.field("set") == name).sort_by("key")
+        keys, digests = chosen["key"].to_numpy(), chosen["digest"].to_numpy()
+        for kind in KINDS:
+            if not chosen[kind].null_count:
+                right = chosen[kind].to_numpy(zero_copy_only=False)
+                alike = np.zeros(len(keys), dtype=np.int64)
+                found[f"{name}, {kind} score"] = Answered(keys, digests, alike, None, right)
+    return found
 
 
 def compare(

@@ -61,14 +61,15 @@ def runs_table(lines: Sequence[Measured]) -> Table:
     several = len({line.set for line in lines}) > 1
     table = _table("" if several else f"Runs on {lines[0].set}")
     table.add_column("\nset / run" if several else "\nrun", overflow="fold", min_width=12)
-    for heading in cells[0]:
+    for heading in (headings := list(dict.fromkeys(name for row in cells for name in row if name))):
         table.add_column(heading, justify="right", no_wrap=True)
     previous = None
     for line, row in zip(lines, cells, strict=True):
         if several and line.set != previous:
             table.add_row(Text(line.set, style="bold"))
         previous = line.set
-        table.add_row(Text(f"{'  ' * several}{line.run}"), *row.values())
+        values = (row.get(heading, "") for heading in headings)
+        table.add_row(Text(f"{'  ' * several}{line.run}"), *values)
     return table
 
 
@@ -171,7 +172,8 @@ def _p(value: float) -> str:
 
 def _csv(records: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, records[0], lineterminator="\n")
+    every = dict.fromkeys(name for record in records for name in record)
+    writer = csv.DictWriter(text, every, lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
     return text.getvalue()

@@ -1,16 +1,18 @@
 """Matching of images and captions: text, image and group scores (Thrush et al. 2022)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics.accuracy import Accuracy
 from diffclf_lightning.metrics.intervals import Interval
 from diffclf_lightning.metrics.report import Report, share_of
 
+KINDS = ("text", "image", "group")
 ALL = "all"
 """What the examples of all tags are called among tags."""
 Counts = Mapping[str, Mapping[str, Accuracy]]
@@ -72,9 +74,7 @@ def matching_counts(matched: Sequence[Matched], tags: Sequence[str]) -> Counts:
     for tag, one in sorted(zip(tags, matched, strict=True), key=lambda pair: pair[0]):
         if tag:
             groups.setdefault(tag, []).append(one)
-    kinds = [
-        k for k in ("text", "image", "group") if all(getattr(m, k) is not None for m in matched)
-    ]
+    kinds = [k for k in KINDS if all(getattr(m, k) is not None for m in matched)]
     return {
         tag: {kind: Accuracy.of(sum(getattr(m, kind) for m in some), len(some)) for kind in kinds}
         for tag, some in groups.items()
@@ -100,6 +100,32 @@ class MatchingReport(Report):
     """Share of the rows of forward passes that only fill them up; None where not counted."""
     skipped: int = 0
 
+    @classmethod
+    def from_summary(cls, content: Mapping[str, Any]) -> "MatchingReport":
+        """The report that :meth:`summary` stored.
+
+        Args:
+            content: Plain values; others of :meth:`summary`'s are passed over.
+
+        Raises:
+            InputError: If a value is wanting or impossible.
+        """
+        named = {one.name: content[one.name] for one in fields(cls) if one.name in content}
+        try:
+            scores = {
+                name: {
+                    tag: {k: Accuracy.of(one["correct"], one["total"]) for k, one in kinds.items()}
+                    for tag, kinds in counts.items()
+                }
+                for name, counts in content["scores"].items()
+            }
+            return cls(**{**named, "scores": scores})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"Expected the stored report of a set, but got {type(error).__name__}: {error}. "
+                "Run `diffclf test` again."
+            ) from error
+
     @property
     def counts(self) -> Counts:
         """Those of the score that decides."""
@@ -124,6 +150,7 @@ class MatchingReport(Report):
                 for name, c in self.scores.items()
             },
             "total": self.total,
+            "pairs": self.pairs,
             "evaluations": self.evaluations,
             "skipped": self.skipped,
             **self._measured(),
@@ -138,6 +165,12 @@ class MatchingReport(Report):
             "padded_share": self.padded_share,
         }
 
+    @property
+    def headline(self) -> str:
+        every = self.counts[ALL].items()
+        shares = ", ".join(f"{kind} {100 * count.value:.1f}%" for kind, count in every)
+        return f"{shares}, of {self.total} examples"
+
     def cells(self) -> list[dict[str, str]]:
         rows = []
         for place, (name, counts) in enumerate(self.scores.items()):
@@ -145,8 +178,8 @@ class MatchingReport(Report):
                 title = tag if not place else name if tag == ALL else f"{name}, {tag}"
                 rows.append({"": title, **_counted(kinds)})
         costs = {
-            "evals\n/example": f"{self.evaluations_per_example:.0f}",
-            "seconds\n/example": f"{self.seconds_per_example:.2g}",
+            "evals\neach": f"{self.evaluations_per_example:.0f}",
+            "seconds\neach": f"{self.seconds_per_example:.2g}",
         }
         return [{**rows[0], **costs}, *rows[1:]]
 
@@ -221,7 +254,7 @@ def _counted(kinds: Mapping[str, Accuracy]) -> dict[str, str]:
     cells = {}
     for kind, count in kinds.items():
         ends = count.interval or Interval(0.0, 1.0)
-        interval = f"({100 * ends.lower:.1f}-{100 * ends.upper:.1f})"
+        interval = f"({100 * ends.lower:.0f}-{100 * ends.upper:.0f})"
         cells[f"{kind} %\n(interval)"] = f"{100 * count.value:.1f} {interval}"
     some = next(iter(kinds.values()))
-    return {**cells, "\nexamples": str(some.total)}
+    return {**cells, "exam-\nples": str(some.total)}

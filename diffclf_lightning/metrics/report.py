@@ -43,6 +43,11 @@ class Report(ABC):
 
     @property
     @abstractmethod
+    def headline(self) -> str:
+        """What was measured, in a few words."""
+
+    @property
+    @abstractmethod
     def notes(self) -> list[str]:
         """What a reader of the table has to know."""
 
@@ -152,6 +157,10 @@ class ClassificationReport(Report):
             "underfilled_share": self.underfilled_share,
             "padded_share": self.padded_share,
         }
+
+    @property
+    def headline(self) -> str:
+        return f"{100 * self.accuracy:.1f}%, {self.correct}/{self.total}"
 
     def cells(self) -> list[dict[str, str]]:
         star = "*" if self.metric == "mean_per_class_accuracy" else ""

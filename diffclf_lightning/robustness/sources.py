@@ -29,11 +29,12 @@ def read_run(folder: str | Path, *, other_losses: bool = False) -> list[Model]:
     """The model of a finished run, and if asked for once more for each of its other losses.
 
     It is named after its folder, of the family of its network or denoiser; sets without numbers of
-    correct images are passed over. A folder without a finished run is an InputError.
+    correct images (of captions, or without labels) are passed over. A folder without a finished run
+    is an InputError.
     """
     run, own = RunFolder(folder), Path(folder).resolve().name
     described, reports = (run.summary()[part] for part in ("run", "sets"))
-    sets = {name: report for name, report in reports.items() if report.get("total")}
+    sets = {name: one for name, one in reports.items() if one.get("total") and "correct" in one}
     by_name = {own: sets}
     for set_name, report in sets.items() if other_losses else ():
         for loss, counts in report.get("others", {}).items():

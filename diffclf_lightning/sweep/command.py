@@ -62,8 +62,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
             _say(console, f"  failed: {why}")
             continue
         for line in read_measured({member.name: RunFolder(member.folder)}):
-            correct, total = line.report.correct, line.report.total
-            _say(console, f"  {line.set}: {100 * line.report.accuracy:.1f}%, {correct}/{total}")
+            _say(console, f"  {line.set}: {line.report.headline}")
     _end(sweep, failed, console)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from diffclf_lightning.answers import Answer, Batch
 from diffclf_lightning.candidates import Candidates
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.metrics import Matched, MatchingReport, matching_report
+from diffclf_lightning.metrics import KINDS, Matched, MatchingReport, matching_report
 from diffclf_lightning.tasks.base import COSTS, Question, Task
 
 DECISIVE = "score"
@@ -103,9 +103,7 @@ class Matching(Task):
                 for name, every in cut.items()
             },
             "counts": [one.int().flatten().tolist() for one in counts],
-            **{
-                kind: [getattr(one, kind) for one in matched] for kind in ("text", "image", "group")
-            },
+            **{kind: [getattr(one, kind) for one in matched] for kind in KINDS},
         }
 
     def right(self, columns: dict[str, Any]) -> Tensor | None:
