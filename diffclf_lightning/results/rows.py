@@ -130,7 +130,7 @@ def error_table(
     Returns:
         The table.
     """
-    own = [torch.as_tensor(row).long() for row in rows["trial_counts"].to_numpy()]
+    own = [torch.from_numpy(row.astype(np.int64)) for row in rows["trial_counts"].to_numpy()]
     if images is None:
         counts = torch.stack(own)
     else:

@@ -47,7 +47,7 @@ class Comparing(Strategy):
 
     def __init__(
         self,
-        level: float = 0.005,
+        level: float = 0.02,
         min_trials: int = 5,
         max_trials: int = 1000,
         growth: float = 1.5,
