@@ -64,8 +64,7 @@ class Scenes(MatchingSets):
     def train_dataloader(self) -> DataLoader[Any]:
         """A loader of scenes drawn anew, see :class:`CaptionedScenes`."""
         scenes = CaptionedScenes(self.num_train, self.adjectives, self.singles, self.augmentation)
-        sizes = {"batch_size": self.batch_size, "num_workers": self.num_workers}
-        return DataLoader(scenes, drop_last=True, **sizes)
+        return DataLoader(scenes, self.batch_size, num_workers=self.num_workers, drop_last=True)
 
 
 class LeftDigit(ImageDataModule):
