@@ -1,35 +1,48 @@
 """What kinds of scenes a run is right about: ``python benchmarks/scenes.py RUN``.
 
-Text, image and group scores in per cent by every score of the run, with exact 99.5% intervals, of all
-examples and of groups of them: by tag, those without adjectives, those that say "and", those of a
-pair of digits that no training scene has.
+Text, image and group scores in per cent by every score of the run, with exact 99.5% intervals, of
+all examples and of groups of them: by tag, those without adjectives, those that say "and", those of
+a pair of digits that no training scene has.
 """
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from diffclf_lightning.datamodules.scenes_grammar import DIGITS, LOOKS, UNSEEN
+from diffclf_lightning.datamodules.scenes_grammar import DIGITS, LOOKS, TAGS, UNSEEN
 from diffclf_lightning.metrics import Matched, clopper_pearson
 from diffclf_lightning.results import RunFolder
 
 
-def digits_of(caption: str) -> frozenset[int]:
-    """The digits that a caption names."""
-    return frozenset(DIGITS.index(word) for word in caption.split() if word in DIGITS)
+@dataclass(frozen=True)
+class Row:
+    """An example: its tag, a caption of it, and by which comparisons it is right."""
+
+    tag: str
+    caption: str
+    matched: Matched
+
+    @property
+    def words(self) -> set[str]:
+        """Words of the captions."""
+        return set(self.caption.split())
+
+    @property
+    def unseen(self) -> bool:
+        """Whether training never showed these two digits together."""
+        return frozenset(DIGITS.index(word) for word in self.words & set(DIGITS)) in UNSEEN
 
 
-GROUPS: Mapping[str, Callable[[str, str], bool]] = {
-    "all": lambda tag, caption: True,
-    "Object": lambda tag, caption: tag == "Object",
-    "Relation": lambda tag, caption: tag == "Relation",
-    "Both": lambda tag, caption: tag == "Both",
-    "Object without adjectives": lambda tag, caption: (
-        tag == "Object" and not LOOKS.keys() & set(caption.split())
-    ),
-    '"and"': lambda tag, caption: "and" in caption.split(),
-    "unseen pairs": lambda tag, caption: digits_of(caption) in UNSEEN,
+KINDS = ("text", "image", "group")
+GROUPS: Mapping[str, Callable[[Row], bool]] = {
+    "all": lambda row: bool(row.tag),
+    **{tag: partial(lambda row, tag: row.tag == tag, tag=tag) for tag in TAGS},
+    "Object without adjectives": lambda row: row.tag == "Object" and not LOOKS.keys() & row.words,
+    '"and"': lambda row: "and" in row.words,
+    "unseen pairs": lambda row: row.unseen,
 }
 
 
@@ -56,18 +69,13 @@ def main() -> None:
             Matched.of(np.array(one[name]).reshape(shape))
             for one, shape in zip(scores, shapes, strict=True)
         ]
+        every = [Row(*row) for row in zip(tags, captions, matched, strict=True)]
         for group, holds in GROUPS.items():
-            some = [
-                one
-                for one, tag, caption in zip(matched, tags, captions, strict=True)
-                if holds(tag, caption)
-            ]
+            some = [row.matched for row in every if holds(row)]
             if some:
-                kinds = [said([getattr(m, kind) for m in some]) for kind in KINDS]
+                kinds = [said([getattr(one, kind) for one in some]) for kind in KINDS]
                 print(f"| {name} | {group} | {len(some)} | {' | '.join(kinds)} |")
 
-
-KINDS = ("text", "image", "group")
 
 if __name__ == "__main__":
     main()
