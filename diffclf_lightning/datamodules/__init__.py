@@ -33,6 +33,7 @@ from diffclf_lightning.datamodules.matching import (
     collate_examples,
 )
 from diffclf_lightning.datamodules.objectnet import ObjectNet
+from diffclf_lightning.datamodules.scenes import LeftDigit, Scenes
 from diffclf_lightning.datamodules.sets import FileImages, IndexedImages, PublishedImages
 from diffclf_lightning.datamodules.table import ImageCSV
 
@@ -63,10 +64,12 @@ __all__ = [
     "ImageNetV2",
     "ImageSet",
     "IndexedImages",
+    "LeftDigit",
     "MatchingSets",
     "ObjectNet",
     "OxfordPets",
     "PublishedImages",
+    "Scenes",
     "Strokes",
     "SugarCrepe",
     "WhatsUp",

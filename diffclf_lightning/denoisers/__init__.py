@@ -11,6 +11,7 @@ from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.gaussian import GaussianDenoiser
 from diffclf_lightning.denoisers.new import NewDenoiser, NewDiT, NewUNet
 from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
+from diffclf_lightning.denoisers.pixart import PixArt, PixArtSigma
 from diffclf_lightning.denoisers.schedules import EDM, FlowMatching, Schedule, VariancePreserving
 from diffclf_lightning.denoisers.stable_diffusion import StableDiffusion
 from diffclf_lightning.denoisers.transforms import ADMCrop, ResizeCenterCrop
@@ -29,6 +30,8 @@ __all__ = [
     "NewDiT",
     "NewUNet",
     "PipelineDenoiser",
+    "PixArt",
+    "PixArtSigma",
     "ResizeCenterCrop",
     "Schedule",
     "StableDiffusion",

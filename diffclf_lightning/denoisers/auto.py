@@ -22,6 +22,8 @@ FAMILIES = {
     "DiTPipeline": "diffclf_lightning.denoisers.class_conditional:DiTDenoiser",
     "DiTTransformer2DModel": "diffclf_lightning.denoisers.class_conditional:DiTDenoiser",
     "UNet2DModel": "diffclf_lightning.denoisers.class_conditional:UNetDenoiser",
+    "PixArtSigmaPipeline": "diffclf_lightning.denoisers.pixart:PixArtSigma",
+    "PixArtTransformer2DModel": "diffclf_lightning.denoisers.pixart:PixArt",
     "UNet2DConditionModel": "diffclf_lightning.denoisers.stable_diffusion:StableDiffusion",
 }
 """Family by the class of its pipeline, or else of its network. A new one is a line here."""

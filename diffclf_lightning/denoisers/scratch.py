@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 import diffusers
-from diffusers import DiTTransformer2DModel, UNet2DModel
+from diffusers import DiTTransformer2DModel, PixArtTransformer2DModel, UNet2DModel
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
+from diffclf_lightning.denoisers.pixart import PixArt
 from diffclf_lightning.denoisers.stable_diffusion import StableDiffusion
 
 
@@ -115,6 +116,23 @@ def word_tokenizer(words: Sequence[str], max_length: int) -> PreTrainedTokenizer
     )
 
 
+def clip_text(tokenizer: PreTrainedTokenizerFast, width: int, layers: int) -> CLIPTextModel:
+    """A new text encoder with 4 heads for the prompts of a tokenizer."""
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        projection_dim=width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        max_position_embeddings=tokenizer.model_max_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config)
+
+
 def text_to_image(
     *,
     sample_size: int,
@@ -139,18 +157,6 @@ def text_to_image(
         block_out_channels: Channels of the U-Net's two levels; the second has cross-attention.
     """
     tokenizer = word_tokenizer(words, max_tokens)
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=width,
-        intermediate_size=2 * width,
-        projection_dim=width,
-        num_hidden_layers=text_layers,
-        num_attention_heads=4,
-        max_position_embeddings=max_tokens,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
     unet = diffusers.UNet2DConditionModel(
         sample_size=sample_size,
         in_channels=in_channels,
@@ -164,5 +170,59 @@ def text_to_image(
         attention_head_dim=4,
         cross_attention_dim=width,
     )
-    encoder = CLIPTextModel(text)
+    encoder = clip_text(tokenizer, width, text_layers)
     return StableDiffusion(unet, scheduler, encoder, tokenizer, train_text_encoder=True)
+
+
+def pixart(
+    *,
+    sample_size: int,
+    in_channels: int,
+    words: Sequence[str],
+    scheduler: SchedulerMixin,
+    max_tokens: int = 16,
+    width: int = 64,
+    text_layers: int = 2,
+    num_layers: int = 4,
+    num_attention_heads: int = 4,
+    attention_head_dim: int = 32,
+    patch_size: int = 2,
+) -> PixArt:
+    """A new, small model in the form of PixArt, without VAE, with CLIP instead of T5.
+
+    The modulation starts at zero, so that every block starts as the identity and the model by
+    predicting zero.
+
+    Args:
+        sample_size: Side of the images.
+        in_channels: Their channels.
+        words: Vocabulary of the prompts.
+        scheduler: The noise schedule.
+        max_tokens: Length of a prompt in tokens, begin and end included.
+        width: Width of the text encoder.
+        text_layers: Its layers.
+        num_layers: Number of transformer blocks.
+        num_attention_heads: Heads of each block.
+        attention_head_dim: Width of each head.
+        patch_size: Side of a patch.
+    """
+    tokenizer = word_tokenizer(words, max_tokens)
+    transformer = PixArtTransformer2DModel(
+        num_attention_heads=num_attention_heads,
+        attention_head_dim=attention_head_dim,
+        in_channels=in_channels,
+        out_channels=in_channels,
+        num_layers=num_layers,
+        cross_attention_dim=num_attention_heads * attention_head_dim,
+        sample_size=sample_size,
+        patch_size=patch_size,
+        caption_channels=width,
+        use_additional_conditions=False,
+    )
+    for layer in (transformer.proj_out, transformer.adaln_single.linear):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    for modulated in (*transformer.transformer_blocks, transformer):
+        nn.init.zeros_(modulated.scale_shift_table)
+    encoder = clip_text(tokenizer, width, text_layers)
+    return PixArt(transformer, scheduler, encoder, tokenizer)

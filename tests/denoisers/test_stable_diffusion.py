@@ -183,7 +183,7 @@ def test_parts_that_do_not_fit_are_named():
     pipe = tiny.stable_diffusion_pipeline("epsilon")
     parts = (pipe.unet, pipe.scheduler, pipe.text_encoder, pipe.tokenizer)
     pipe.vae.register_to_config(latent_channels=8)
-    with pytest.raises(InputError, match=r"U-Net of 8 channels.*but got 4"):
+    with pytest.raises(InputError, match=r"network of 8 channels.*but got 4"):
         StableDiffusion(*parts, pipe.vae)
     pipe.text_encoder.config.hidden_size = 7
     with pytest.raises(InputError, match="text encoder of width 16, but got 7"):

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
@@ -15,12 +14,14 @@ from diffclf_lightning.classifier import DiffusionClassifier
 from diffclf_lightning.denoisers import Denoiser, NewDenoiser
 from diffclf_lightning.denoisers.skeleton import rebuilt
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.evaluation import Noised, Racing, Strategy
+from diffclf_lightning.evaluation import Racing, Strategy
 from diffclf_lightning.image_classifier import VALIDATION
 from diffclf_lightning.images import image_shape
 from diffclf_lightning.metrics import ClassificationReport
 from diffclf_lightning.optimization import make_optimizers, no_loss
 from diffclf_lightning.prompts import Prompts
+from diffclf_lightning.training.loss import denoising_loss, with_noise
+from diffclf_lightning.training.times import TimeRange, TimeSampler
 
 
 class DenoiserTraining(DiffusionClassifier):
@@ -44,6 +45,7 @@ class DenoiserTraining(DiffusionClassifier):
         optimizer: Makes the optimizer from the parameters. Defaults to None: AdamW with learning
             rate 1e-4, and no scheduler.
         lr_scheduler: Makes the learning-rate scheduler from the optimizer; stepped every step.
+        times: Draws the times. Defaults to None: evenly spread over [0, 1).
 
     Raises:
         InputError: If the arguments contradict each other.
@@ -60,6 +62,7 @@ class DenoiserTraining(DiffusionClassifier):
         validation_strategy: Strategy | None = None,
         optimizer: OptimizerCallable | None = None,
         lr_scheduler: LRSchedulerCallable | None = None,
+        times: TimeSampler | None = None,
     ) -> None:
         super().__init__(
             denoiser,  # type: ignore[arg-type]
@@ -75,6 +78,7 @@ class DenoiserTraining(DiffusionClassifier):
             )
         self.label_dropout = label_dropout
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
+        self.times = times or TimeRange()
         self._new = denoiser if isinstance(denoiser, NewDenoiser) else None
 
     @property
@@ -151,21 +155,19 @@ class DenoiserTraining(DiffusionClassifier):
         return Calibration(temperature, self.scores[0].name, report.total)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Denoising loss of a batch; times are stratified over it, a share of labels is dropped."""
+        """Denoising loss of a batch, a share of whose labels is dropped."""
         sample = self.training_batch(batch)
         if not len(sample["image"]):
             return no_loss(self)
         x_0 = self.denoiser.encode(sample["image"])
         size = len(x_0)
-        times = (torch.randperm(size) + torch.rand(size, dtype=torch.float64)) / size
-        noised = Noised(x_0, torch.randn_like(x_0), self.denoiser.at(times).to(x_0.device))
+        noised = with_noise(self.denoiser, x_0, self.times(size, self.global_step))
         conditioning = self.denoiser.condition(self._conditions(sample["label"].tolist()))
         if self.label_dropout:
             drop = torch.rand(size) < self.label_dropout
             nothing = self.denoiser.unconditional()
             conditioning = conditioning.replaced(drop.to(x_0.device), nothing)
-        output = self.denoiser(noised.x_t, noised.at.timestep, conditioning)
-        loss = F.mse_loss(output.float(), self.denoiser.schedule.target.of(noised))
+        loss = denoising_loss(self.denoiser, noised, conditioning)
         self.log("train/loss", loss, prog_bar=True, batch_size=size)
         return loss
 

@@ -1,0 +1,129 @@
+"""PixArt: a transformer that is told what to draw by a text encoder.
+
+PixArt-alpha (Chen et al. 2023) and PixArt-Sigma (Chen et al. 2024), with T5, and what has their
+form with CLIP: ``transformer``, ``text_encoder``, ``tokenizer``, ``scheduler`` and, but for models
+of pixels, ``vae``.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import diffusers
+import torch
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from torch import Tensor, nn
+from transformers import T5EncoderModel
+
+from diffclf_lightning.denoisers.conditioning import Conditioning
+from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser
+
+
+class PixArt(TextConditionalDenoiser):
+    """A text-to-image transformer, PixArt-alpha.
+
+    Prompts become lower case, as in diffusers' pipelines. The padding of T5 is masked, in the text
+    encoder and in the transformer; that of CLIP is not, as in Stable Diffusion. Of an output with
+    twice the channels the first half is the noise.
+
+    Args:
+        transformer: ``PixArtTransformer2DModel``.
+        scheduler: The scheduler that it was trained with.
+        text_encoder: ``T5EncoderModel`` or ``CLIPTextModel``.
+        tokenizer: Its tokenizer.
+        vae: ``AutoencoderKL``, or None for a model of pixels.
+        image_size: Side of the images, a multiple of the autoencoder's factor. Defaults to None:
+            the size that the transformer was trained with.
+        train_text_encoder: Whether ``fit`` trains the text encoder too.
+    """
+
+    pipeline_class = diffusers.PixArtAlphaPipeline
+    components = ("transformer", "scheduler", "text_encoder", "tokenizer", "vae?")
+    t5_tokens: ClassVar[int] = 120
+    """Length of a prompt for T5, which has no limit of its own."""
+
+    transformer: Any
+
+    def __init__(
+        self,
+        transformer: nn.Module,
+        scheduler: SchedulerMixin,
+        text_encoder: nn.Module,
+        tokenizer: Any,
+        vae: nn.Module | None = None,
+        image_size: int | None = None,
+        train_text_encoder: bool = False,
+    ) -> None:
+        config: Any = transformer.config
+        width = config.caption_channels or config.cross_attention_dim
+        parts = (transformer, scheduler, text_encoder, tokenizer, vae, image_size)
+        super().__init__(*parts, train_text_encoder, width)
+        self.masked = isinstance(text_encoder, T5EncoderModel)
+
+    @property
+    def max_tokens(self) -> int:
+        return self.t5_tokens if self.masked else super().max_tokens
+
+    def tokens(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        return super().tokens([prompt.lower().strip() for prompt in prompts])
+
+    def _told(self, tokens: Mapping[str, Tensor]) -> Conditioning:
+        if not self.masked:
+            return super()._told(tokens)
+        mask = tokens["attention_mask"]
+        states = self.text_encoder(tokens["input_ids"], attention_mask=mask)[0]
+        return Conditioning({"encoder_hidden_states": states, "encoder_attention_mask": mask})
+
+    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+        dtype = self.transformer.dtype
+        told = {keyword: tensor.to(dtype) for keyword, tensor in conditioning.items()}
+        output: Tensor = self.transformer(
+            x_t.to(dtype), timestep=timestep, added_cond_kwargs=self._size_of(x_t, dtype), **told
+        ).sample
+        return output[:, : x_t.shape[1]]
+
+    def _size_of(self, x_t: Tensor, dtype: torch.dtype) -> dict[str, Tensor | None]:
+        """Height, width and aspect ratio of the image, where the network was trained with them."""
+        if not self.transformer.use_additional_conditions:
+            return {"resolution": None, "aspect_ratio": None}
+        height, width = self.image_shape[1:]
+        size = torch.tensor([[height, width]], dtype=dtype, device=x_t.device)
+        ratio = torch.tensor([[height / width]], dtype=dtype, device=x_t.device)
+        return {
+            "resolution": size.repeat(len(x_t), 1),
+            "aspect_ratio": ratio.repeat(len(x_t), 1),
+        }
+
+    @contextmanager
+    def windows(self, corners: Tensor) -> Iterator[None]:
+        """Within, samples are windows of larger ones, and keep their places in these.
+
+        Args:
+            corners: Row and column of each window's upper left pixel (of the latent), multiples of
+                the patch size, shape ``(batch, 2)``.
+        """
+
+        def placed(embedding: Any, inputs: tuple[Tensor], _: Tensor) -> Tensor:
+            patches = embedding.proj(inputs[0])
+            first = (corners // embedding.patch_size).to(patches.device)
+            rows, columns = (
+                first[:, [axis]] + torch.arange(patches.shape[2 + axis], device=patches.device)
+                for axis in (0, 1)
+            )
+            places = (rows[:, :, None] * embedding.width + columns[:, None]).flatten(1)
+            own = embedding.pos_embed[0, places.to(embedding.pos_embed.device)]
+            embedded: Tensor = (patches.flatten(2).transpose(1, 2) + own).to(patches.dtype)
+            return embedded
+
+        hook = self.transformer.pos_embed.register_forward_hook(placed)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+
+class PixArtSigma(PixArt):
+    """A text-to-image transformer, PixArt-Sigma: prompts of up to 300 tokens."""
+
+    pipeline_class = diffusers.PixArtSigmaPipeline
+    t5_tokens = 300
