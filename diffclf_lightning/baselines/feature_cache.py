@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,8 +40,8 @@ EMPTY = hashlib.blake2b(digest_size=16).digest()
 class FeatureCache:
     """Features of images, from disk.
 
-    The same call as of :class:`DenoiserFeatures`, for images of the sets that :meth:`fill` was
-    given. Several processes may fill it at once, each its own shards.
+    The same call as of :class:`DenoiserFeatures`; images of the sets that :meth:`fill` was given
+    are found by their pixels. Several processes may fill it at once, each its own shards.
 
     Args:
         features: What computes them.
@@ -55,6 +56,7 @@ class FeatureCache:
     _places: dict[bytes, tuple[Path, int]] = field(default_factory=dict)
     _open: dict[Path, Any] = field(default_factory=dict)
     _filled: set[Path] = field(default_factory=set)
+    _said: bool = False
 
     def __post_init__(self) -> None:
         self.folder = Path(self.folder).expanduser()
@@ -82,21 +84,23 @@ class FeatureCache:
         """Features on the device of the images, as :class:`DenoiserFeatures` computes them.
 
         Args:
-            images: Pixels of images of the filled sets.
-
-        Raises:
-            InputError: If an image is none of them.
+            images: Pixels. Those that are in none of the filled sets are computed, with a warning.
         """
         found = [self._places.get(_digest(pixel_bytes(image))) for image in images]
-        if None in found:
-            raise InputError(
-                f"Expected images of the sets that the cache {str(self.folder)!r} was filled with, "
-                f"but image {found.index(None)} of the batch is none of them. Where files were "
-                "changed since, delete the folder; images that change each time (augmentation) "
-                "cannot be cached: leave out `cache`."
+        missing = [row for row, place in enumerate(found) if place is None]
+        if not missing:
+            return torch.cat([self._row(*place) for place in found if place]).to(images.device)
+        if self._filled and not self._said:
+            self._said = True
+            warnings.warn(
+                f"The cache {str(self.folder)!r} does not hold {len(missing)} of {len(images)} "
+                "images of a batch: their features are computed each time. Where files were "
+                "changed since it was made, delete it.",
+                stacklevel=2,
             )
-        rows = [self._row(*place) for place in found if place is not None]
-        return torch.cat(rows).to(images.device)
+        computed = iter(self.features(images[missing]).split(1))
+        rows = [next(computed) if p is None else self._row(*p).to(images.device) for p in found]
+        return torch.cat(rows)
 
     def fill(
         self,

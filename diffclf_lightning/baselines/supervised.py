@@ -12,6 +12,7 @@ from diffclf_lightning.baselines.head import ResidualHead
 from diffclf_lightning.checkpoints import NOT_STORED
 from diffclf_lightning.denoisers import Denoiser
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.image_classifier import VALIDATION
 from diffclf_lightning.sampling import named_loaders
 from diffclf_lightning.weights import checksum
 
@@ -110,15 +111,25 @@ class FeatureClassifier(DiscriminativeClassifier):
     def _count_classes(self) -> int:
         return int(self.num_classes or 0)
 
-    def begin(self, loaders: Any, name: str) -> None:
-        """Prepare the sets of some loaders, and their features."""
-        super().begin(loaders, name)
-        for set_name, loader in named_loaders(loaders, name).items():
-            self._fill(set_name, loader)
+    def on_test_epoch_start(self) -> None:
+        """Have the features of the test sets."""
+        self._fill_all(self.trainer.test_dataloaders, "test")
+
+    def on_validation_epoch_start(self) -> None:
+        """Have the features of the validation images."""
+        self._fill_all(self.trainer.val_dataloaders, VALIDATION)
+
+    def on_predict_epoch_start(self) -> None:
+        """Have the features of the images."""
+        self._fill_all(self.trainer.predict_dataloaders, "predict")
 
     def on_train_start(self) -> None:
         """Have the features of the training images."""
         self._fill("train", self.trainer.train_dataloader)
+
+    def _fill_all(self, loaders: Any, prefix: str) -> None:
+        for name, loader in named_loaders(loaders, prefix).items():
+            self._fill(name, loader)
 
     def _fill(self, name: str, loader: Any) -> None:
         if self.cache is None or not hasattr(loader, "dataset"):

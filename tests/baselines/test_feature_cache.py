@@ -175,12 +175,22 @@ def test_too_little_space_is_said_before_the_first_image(denoiser, tmp_path, mon
     )
 
 
-def test_images_that_the_cache_was_not_filled_with_are_named(denoiser, tmp_path):
+def test_images_that_the_cache_was_not_filled_with_are_computed_and_said(
+    denoiser, tmp_path, recwarn
+):
     cache = cache_of(denoiser, tmp_path / "c")
-    cache.fill("digits", images_of(denoiser, 5))
     known = images_of(denoiser, 5)[0]["image"]
-    with pytest.raises(InputError, match="image 1 of the batch is none of them"):
-        cache(torch.stack([known, 255 - known]))
+    pixels = torch.stack([255 - known, known, known // 2])
+    expected = DenoiserFeatures(denoiser)(pixels)
+    assert torch.allclose(cache(pixels), expected, atol=1e-5)  # without a Trainer nothing is filled
+    assert not [one for one in recwarn if "does not hold" in str(one.message)]
+    cache.fill("digits", images_of(denoiser, 5))
+    cache.features.computed = 0
+    for _ in range(2):
+        assert torch.allclose(cache(pixels), expected, atol=1e-5)
+    assert cache.features.computed == 4
+    (said,) = [one for one in recwarn if "does not hold" in str(one.message)]
+    assert "2 of 3 images" in str(said.message)
 
 
 def fitted(denoiser, cache, **data):
@@ -240,6 +250,13 @@ def test_a_checkpoint_is_the_head_and_says_on_what_it_was_trained(denoiser, tmp_
     other = AutoDenoiser.from_pretrained("diffclf/digits-dit")
     with pytest.raises(InputError, match="`timestep` was 100 and is 50 now"):
         FeatureClassifier.load_from_checkpoint(file, denoiser=other, timestep=50, cache=None)
+
+
+def test_a_dry_run_writes_nothing(diffclf, tmp_path):
+    small = ["--data.num_test=20", "--data.test_sets=[digits]", "--model.num_classes=10"]
+    said = diffclf("test", "--config", "baselines/digits_features", *small, "--dry-run").stdout
+    assert "digits" in said
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_fit_and_test_by_the_command_line(diffclf, tmp_path):
