@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -120,20 +120,12 @@ def _files(given: Sequence[str]) -> list[Path]:
 
 
 def _classifier(options: argparse.Namespace) -> "DiffusionClassifier":
-    import torch
-
     from diffclf_lightning.classifier import DiffusionClassifier
     from diffclf_lightning.denoisers import AutoDenoiser
-    from diffclf_lightning.denoisers.auto import DType
+    from diffclf_lightning.devices import best_device, dtype_for, moved
 
-    device = options.device or _best_device()
-    dtype = options.dtype
-    if dtype == "auto":
-        dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    if dtype not in get_args(DType):
-        raise InputError(
-            f"Expected --dtype to be one of {', '.join(get_args(DType))}, but got {dtype!r}."
-        )
+    device = options.device or best_device()
+    dtype = dtype_for(device, options.dtype)
     denoiser = AutoDenoiser.from_pretrained(options.denoiser or TEXT_TO_IMAGE, torch_dtype=dtype)
     takes_text = denoiser.num_classes is None
     if takes_text and not (options.names or options.prompts):
@@ -154,13 +146,7 @@ def _classifier(options: argparse.Namespace) -> "DiffusionClassifier":
         seed=options.seed,
         calibration=options.calibration,
     )
-    try:
-        return classifier.to(torch.device(device))
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"Expected --device to be one that torch has here, but got {options.device!r} "
-            f"({str(error).splitlines()[0]})."
-        ) from error
+    return moved(classifier, device)
 
 
 def _strategy(trials: int) -> "Strategy":
@@ -168,14 +154,6 @@ def _strategy(trials: int) -> "Strategy":
     from diffclf_lightning.evaluation import Full, Racing
 
     return Racing(max_trials=trials) if trials > Racing().min_trials else Full(trials)
-
-
-def _best_device() -> str:
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _names(options: argparse.Namespace) -> list[str] | None:

@@ -9,6 +9,7 @@ from diffclf_lightning import classify
 from diffclf_lightning.cli import COMMANDS, LIGHTNING
 from diffclf_lightning.configurations import shipped_configs
 from diffclf_lightning.extras import needed
+from diffclf_lightning.generate import command as generate
 from diffclf_lightning.robustness import command as robustness
 
 SHELLS = ("bash", "zsh", "tcsh")
@@ -19,7 +20,11 @@ eval "$(diffclf completion bash)", in ~/.bashrc for instance.
 FLAGS = ("--denoiser", "--model", "--data", "--data.root", "--results.folder", "--ckpt_path")
 TRAINER = ("--trainer.devices", "--trainer.precision", "--trainer.accelerator")
 """Of the hundreds of flags of LightningCLI those that are typed most."""
-PARSERS = {"classify": classify.parser, "robustness": robustness.parser}
+PARSERS = {
+    "classify": classify.parser,
+    "generate": generate.parser,
+    "robustness": robustness.parser,
+}
 
 
 def main(args: Sequence[str]) -> None:

@@ -3,20 +3,19 @@
 from collections.abc import Mapping
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from diffclf_lightning.denoisers.loading import is_component, read_index
 from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
 from diffclf_lightning.denoisers.wholeness import unusable
+from diffclf_lightning.devices import DType
 from diffclf_lightning.errors import InputError
 
 ASSETS = Path(__file__).parents[1] / "assets"
 EMBEDDED = "diffclf/"
 """Ids that begin so are models that the package carries."""
-
-DType = Literal["float32", "float16", "bfloat16"]
 
 FAMILIES = {
     "DiTPipeline": "diffclf_lightning.denoisers.class_conditional:DiTDenoiser",

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from diffusers import ConfigMixin, DiffusionPipeline
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from diffclf_lightning.calibration import FILE, Calibration
@@ -103,8 +103,7 @@ class PipelineDenoiser(Denoiser):
                 none, or peft is not installed.
         """
         self._check_lora(path)
-        absent = dict.fromkeys(inspect.signature(self.pipeline_class).parameters)
-        pipeline: Any = self.pipeline_class(**{**absent, **self.to_components()})
+        pipeline = self._pipeline()
         expected = (
             f"Expected argument `lora` to be LoRA weights of a {self.pipeline_class.__name__}"
         )
@@ -122,6 +121,55 @@ class PipelineDenoiser(Denoiser):
         pipeline.fuse_lora()
         pipeline.unload_lora_weights()
 
+    def _pipeline(self) -> Any:
+        """The pipeline in diffusers, of the same components."""
+        absent = dict.fromkeys(inspect.signature(self.pipeline_class).parameters)
+        return self.pipeline_class(**{**absent, **self.to_components()})
+
+    def pipeline(self) -> Any:
+        """The pipeline in diffusers, whole, of the same components: it generates images.
+
+        The autoencoder has its decoder again from now on.
+
+        Raises:
+            InputError: If there is no decoder, since the model comes from a checkpoint.
+        """
+        self._restore_decoder("generate images")
+        return self._pipeline()
+
+    def decode(self, samples: Tensor) -> Tensor:
+        """Images of ``x_0``, the inverse of :meth:`encode`.
+
+        Args:
+            samples: Shape ``(images, *sample_shape)``.
+
+        Returns:
+            Pixels, uint8, shape ``(images, *image_shape)``.
+
+        Raises:
+            InputError: If there is no decoder, since the model comes from a checkpoint.
+        """
+        if self.vae is not None:
+            self._restore_decoder("generate images")
+            config = self.vae.config
+            latents = samples / config.scaling_factor + (config.get("shift_factor") or 0.0)
+            samples = self.vae.decode(latents.to(self.vae.dtype)).sample
+        return ((samples.float() + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
+
+    def _restore_decoder(self, purpose: str) -> None:
+        self._check_decoder(purpose)
+        for name, module in self._decoder.items():
+            setattr(self.vae, name, module.to(self.device, self.vae.dtype))
+        self._decoder = MappingProxyType({})
+
+    def _check_decoder(self, purpose: str) -> None:
+        if self.vae is not None and not self._decoder and not hasattr(self.vae, "decoder"):
+            raise InputError(
+                f"Expected a whole autoencoder to {purpose}, but this model comes from a "
+                "checkpoint, which holds no decoder. Export with `ExportDenoiser` in the run that "
+                "trains, and load that."
+            )
+
     @classmethod
     def _check_lora(cls, path: str) -> None:
         if not hasattr(cls.pipeline_class, "load_lora_weights"):
@@ -132,11 +180,7 @@ class PipelineDenoiser(Denoiser):
         needed("peft", "lora")
 
     def save_pretrained(self, folder: str | Path) -> None:
-        if self.vae is not None and not self._decoder and not hasattr(self.vae, "decoder"):
-            raise InputError(
-                "Expected a whole autoencoder to export, but this model comes from a checkpoint, "
-                "which holds no decoder. Export with `ExportDenoiser` in the run that trains."
-            )
+        self._check_decoder("export")
         with self._whole_vae():
             self._write(Path(folder), lambda component, place: component.save_pretrained(place))
 

@@ -101,7 +101,7 @@ class NoiseOfEachImage(NoiseSource):
         named = self.seed.to_bytes(8, "big", signed=True) + trial.to_bytes(8, "big")
         digest = hashlib.sha256(named + self.names[image]).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
-        return torch.randn(self.shape, generator=generator)
+        return torch.randn(self.shape, generator=generator, dtype=torch.float32)
 
 
 @dataclass(frozen=True)

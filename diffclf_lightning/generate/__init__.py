@@ -1,0 +1,1 @@
+"""``diffclf generate``: images of classes, drawn by a diffusion model, in class folders."""

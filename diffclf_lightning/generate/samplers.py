@@ -1,0 +1,164 @@
+"""How images are drawn from a denoiser: by its diffusers pipeline, or by a loop of our own.
+
+A sampler draws each image from a generator of its own, on the CPU, so that an image depends on its
+seed alone; batches and devices change it by round-off.
+"""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler
+from PIL.Image import Image
+from torchvision.transforms.functional import to_pil_image
+
+from diffclf_lightning.candidates import Condition
+from diffclf_lightning.denoisers import Conditioning, PipelineDenoiser, VariancePreserving
+from diffclf_lightning.errors import InputError
+
+PROMPT_GUIDANCE, CLASS_GUIDANCE = 7.5, 4.0
+"""Default scales of guidance: those of diffusers' Stable Diffusion and DiT pipelines."""
+IMAGENET = 1000
+"""The null class that diffusers' DiT pipeline takes for granted."""
+
+
+class Sampler(ABC):
+    """Draws images.
+
+    Args:
+        denoiser: The diffusion model.
+        steps: Denoising steps.
+        guidance: Scale of classifier-free guidance (Ho and Salimans 2022): 1 for none.
+
+    Raises:
+        InputError: If a number is out of range.
+    """
+
+    def __init__(self, denoiser: PipelineDenoiser, steps: int, guidance: float) -> None:
+        if steps < 1:
+            raise InputError(f"Expected --steps to be at least 1, but got {steps}.")
+        if not guidance >= 1:
+            raise InputError(f"Expected --guidance to be at least 1, but got {guidance}.")
+        self.denoiser, self.steps, self.guidance = denoiser, steps, guidance
+
+    @abstractmethod
+    def sample(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[Image]:
+        """Images of conditions, one each.
+
+        Args:
+            conditions: Prompts, or class ids.
+            seeds: Seed of each image.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """What decides the images beside conditions and seeds, as plain values."""
+
+
+class PipelineSampler(Sampler):
+    """The model's own pipeline in diffusers, with its own scheduler.
+
+    See :class:`Sampler` for the arguments.
+    """
+
+    def __init__(self, denoiser: PipelineDenoiser, steps: int, guidance: float) -> None:
+        super().__init__(denoiser, steps, guidance)
+        self.pipeline = denoiser.pipeline()
+        self.pipeline.set_progress_bar_config(disable=True)
+        self._takes = inspect.signature(self.pipeline.__call__).parameters
+
+    def sample(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[Image]:
+        self.pipeline.to(self.denoiser.device)
+        _, height, width = self.denoiser.image_shape
+        told = "prompt" if "prompt" in self._takes else "class_labels"
+        sizes = {"height": height, "width": width}
+        images: list[Image] = self.pipeline(
+            **{told: list(conditions)},
+            **{name: size for name, size in sizes.items() if name in self._takes},
+            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+            num_inference_steps=self.steps,
+            guidance_scale=self.guidance,
+        ).images
+        return images
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "sampler": type(self.pipeline).__name__,
+            "scheduler": type(self.pipeline.scheduler).__name__,
+            "steps": self.steps,
+            "guidance": self.guidance,
+        }
+
+
+class DDIMSampler(Sampler):
+    """Deterministic DDIM (Song et al. 2021, eta 0) by diffusers' scheduler, with guidance.
+
+    For models that no pipeline of diffusers runs: of pixels, or of other classes than ImageNet's.
+    See :class:`Sampler` for the arguments.
+
+    Raises:
+        InputError: If the model's schedule is not variance preserving, or it cannot be told
+            nothing where ``guidance`` is not 1.
+    """
+
+    def __init__(self, denoiser: PipelineDenoiser, steps: int, guidance: float) -> None:
+        super().__init__(denoiser, steps, guidance)
+        if not isinstance(denoiser.schedule, VariancePreserving):
+            raise InputError(
+                f"Expected a model that DDIM can sample, with `alphas_cumprod`, but its schedule "
+                f"is {type(denoiser.schedule).__name__}. Take a model whose diffusers pipeline "
+                "generates images."
+            )
+        self.scheduler: Any = DDIMScheduler.from_config(denoiser.schedule.scheduler.config)
+        if steps > len(self.scheduler.alphas_cumprod):
+            raise InputError(
+                f"Expected --steps to be at most {len(self.scheduler.alphas_cumprod)}, the steps "
+                f"of the model, but got {steps}."
+            )
+        self.scheduler.set_timesteps(steps)
+
+    @torch.no_grad()
+    def sample(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[Image]:
+        denoiser, count = self.denoiser, len(seeds)
+        device, shape = denoiser.device, denoiser.sample_shape
+        told = denoiser.condition(conditions).to(device)
+        if self.guidance != 1:
+            first = torch.zeros(count, dtype=torch.int64, device=device)
+            told = Conditioning.cat([told, denoiser.unconditional().rows(first)])
+        x_t = torch.stack(
+            [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        ).to(device)
+        for timestep in self.scheduler.timesteps:
+            both = x_t.repeat(told.num_rows // count, 1, 1, 1)
+            output = denoiser(both, timestep.to(device).expand(len(both)), told).float()
+            if self.guidance != 1:
+                informed, nothing = output.chunk(2)
+                output = nothing + self.guidance * (informed - nothing)
+            x_t = self.scheduler.step(output, timestep, x_t).prev_sample
+        return [to_pil_image(pixels) for pixels in denoiser.decode(x_t).cpu()]
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "sampler": type(self).__name__,
+            "scheduler": type(self.scheduler).__name__,
+            "steps": self.steps,
+            "guidance": self.guidance,
+        }
+
+
+def sampler_of(denoiser: PipelineDenoiser, steps: int, guidance: float | None = None) -> Sampler:
+    """The sampler of a model: its pipeline where that can run it, else :class:`DDIMSampler`.
+
+    Args:
+        denoiser: The model.
+        steps: Denoising steps.
+        guidance: Scale of guidance. Defaults to None: 7.5 of prompts and 4 of classes.
+    """
+    if guidance is None:
+        guidance = PROMPT_GUIDANCE if denoiser.num_classes is None else CLASS_GUIDANCE
+    takes = inspect.signature(denoiser.pipeline_class.__call__).parameters
+    of_imagenet = "class_labels" in takes and getattr(denoiser, "null_class", None) == IMAGENET
+    runs = denoiser.vae is not None and ("prompt" in takes or of_imagenet)
+    return (PipelineSampler if runs else DDIMSampler)(denoiser, steps, guidance)

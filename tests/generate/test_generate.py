@@ -1,0 +1,264 @@
+"""``diffclf generate``: which images, by whom they are drawn, and what becomes of interruptions."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from PIL import Image
+from tiny import autoencoder, dit_with_vae, stable_diffusion_pipeline, unet
+
+from diffclf_lightning import AutoDenoiser, InputError
+from diffclf_lightning.cli import main
+from diffclf_lightning.datamodules import FGVCAircraft, ImageFolder
+from diffclf_lightning.datamodules.names import folder_name, for_prompt
+from diffclf_lightning.denoisers import StableDiffusion, UNetDenoiser
+from diffclf_lightning.generate.plan import Plan
+from diffclf_lightning.generate.samplers import DDIMSampler, PipelineSampler, sampler_of
+from diffclf_lightning.generate.tree import ImageTree
+
+QUICK = ["--denoiser", "diffclf/digits-dit", "--names", "one, seven, eight", "--steps", "3"]
+
+
+def contents(folder):
+    return {f.relative_to(folder): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def pixels(folder):
+    return {f.relative_to(folder): np.asarray(Image.open(f)) for f in folder.rglob("*.png")}
+
+
+def generate(folder, *more, size=4, images=5):
+    main(["generate", *QUICK, "--out", str(folder), "--images", str(images),
+          "--batch-size", str(size), *more])  # fmt: skip
+    return pixels(folder)
+
+
+def close(found, expected):
+    """Equal up to the round-off of batches, which may tip a grey level."""
+    assert found.keys() == expected.keys()
+    for file, image in found.items():
+        difference = np.abs(image.astype(int) - expected[file])
+        assert difference.max() <= 1, file
+        assert (difference > 0).mean() < 0.1, file
+
+
+def test_images_are_the_same_whatever_batches_parts_and_numbers(tmp_path):
+    expected = generate(tmp_path / "whole")
+    assert Counter(file.parts[0] for file in expected) == {"one": 5, "seven": 5, "eight": 5}
+    assert len({image.tobytes() for image in expected.values()}) == 15
+    close(generate(tmp_path / "single", size=1), expected)
+    for part in (2, 1):
+        generate(tmp_path / "parts", "--part", f"{part}/2")
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+    more = generate(tmp_path / "whole", images=7)
+    close({file: more[file] for file in expected}, expected)
+    assert len(more) == 21
+    other = generate(tmp_path / "seed", "--seed", "1")
+    assert all((other[file] != image).any() for file, image in expected.items())
+
+
+@pytest.mark.parametrize("after", [0, 4, 6, 14])
+def test_a_generation_that_was_killed_goes_on_to_the_same_bytes(tmp_path, monkeypatch, after):
+    generate(tmp_path / "whole")
+    written, write = [], ImageTree._write
+
+    def killed(self, image, drawn):
+        if len(written) == after:
+            (self.folder / image.file).write_bytes(b"\x89PNG half")  # as a full disk leaves it
+            raise KeyboardInterrupt
+        written.append(image)
+        write(self, image, drawn)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ImageTree, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            generate(tmp_path / "cut")
+    before = {f: f.stat().st_mtime_ns for f in tmp_path.glob("cut/*/*.png")}
+    generate(tmp_path / "cut")
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+    kept = [f for f, time in before.items() if f.stat().st_mtime_ns == time]
+    assert len(kept) == after
+
+
+def test_a_whole_tree_is_not_drawn_again(tmp_path, monkeypatch):
+    generate(tmp_path / "t")
+    monkeypatch.setattr(DDIMSampler, "sample", lambda *_: pytest.fail("drawn again"))
+    generate(tmp_path / "t")
+
+
+def test_index_and_images_say_what_made_them(tmp_path):
+    main(["generate", "--config", "digits_text", "--names", "two", "three", "--steps", "2",
+          "--template", "a {}", "the {} .", "--images", "3",
+          "--out", str(tmp_path / "t")])  # fmt: skip
+    lines = [json.loads(line) for line in (tmp_path / "t/index.jsonl").read_text().splitlines()]
+    assert {line["file"]: line["prompt"] for line in lines} == {
+        "two/00000.png": "a two", "three/00000.png": "a three",
+        "two/00001.png": "the two .", "three/00001.png": "the three .",
+        "two/00002.png": "a two", "three/00002.png": "a three",
+    }  # fmt: skip
+    assert len({line["seed"] for line in lines}) == 6
+    for line in lines:
+        with Image.open(tmp_path / "t" / line["file"]) as image:
+            image.load()
+            told = {name: line[name] for name in ("class", "prompt", "number", "seed")}
+            assert image.text == {name: str(value) for name, value in told.items()}
+    made = json.loads((tmp_path / "t/generation.json").read_text())
+    assert (made["denoiser"], made["steps"], made["guidance"]) == ("diffclf/digits-text", 2, 7.5)
+    data = ImageFolder(tmp_path / "t")
+    data.setup("test")
+    assert (data.classnames, len(data.images)) == (("three", "two"), 6)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_images_are_those_of_the_pipeline_called_directly(tmp_path, prediction):
+    made = stable_diffusion_pipeline(prediction)
+    made.save_pretrained(tmp_path / "sd")
+    main(["generate", "--denoiser", str(tmp_path / "sd"), "--names", "cat", "dog", "--images", "2",
+          "--steps", "3", "--guidance", "5", "--batch-size", "3", "--out", str(tmp_path / "t"),
+          "--device", "cpu"])  # fmt: skip
+    made.set_progress_bar_config(disable=True)
+    for line in (tmp_path / "t/index.jsonl").read_text().splitlines():
+        told = json.loads(line)
+        assert told["prompt"] == f"a photo of a {told['class']}."
+        generator = torch.Generator().manual_seed(told["seed"])
+        (expected,) = made(
+            told["prompt"], num_inference_steps=3, guidance_scale=5.0, generator=generator
+        ).images
+        found = np.asarray(Image.open(tmp_path / "t" / told["file"])).astype(int)
+        assert found.shape == (16, 16, 3)
+        assert np.abs(found - np.asarray(expected)).max() <= 1
+    assert "StableDiffusionPipeline" in (tmp_path / "t/generation.json").read_text()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_the_loop_is_ddim_by_its_formula(seed, guidance):
+    """x_t' = alpha' x_0 + sigma' eps with the guided noise; the last step goes to x_0."""
+    denoiser = unet(null=True)
+    found = DDIMSampler(denoiser, 4, guidance).sample([3], [seed])
+    config = denoiser.schedule.scheduler.config
+    abar = DDIMScheduler.from_config(config).alphas_cumprod.double()
+    x_t = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+    for timestep in (750, 500, 250, 0):
+        told = [
+            denoiser.model(x_t, torch.tensor([timestep]), class_labels=torch.tensor([label])).sample
+            for label in (3, 5)
+        ]
+        noise = told[1] + guidance * (told[0] - told[1])
+        x_0 = (x_t - (1 - abar[timestep]).sqrt() * noise) / abar[timestep].sqrt()
+        x_0 = x_0.clamp(-1, 1)  # clip_sample of the model's scheduler
+        after = abar[timestep - 250] if timestep else torch.tensor(1.0)
+        x_t = (after.sqrt() * x_0 + (1 - after).sqrt() * noise).float()
+    expected = ((x_t[0, 0] + 1) * 127.5).clamp(0, 255)
+    assert (torch.from_numpy(np.array(found[0])).float() - expected).abs().max() <= 0.51
+
+
+@torch.no_grad()
+def test_latents_are_decoded_where_no_pipeline_runs(seed):
+    denoiser = dit_with_vae()  # of five classes, where diffusers takes the null class for 1000
+    sampler = sampler_of(denoiser, 2)
+    assert isinstance(sampler, DDIMSampler)
+    assert sampler.guidance == 4.0
+    (image,) = sampler.sample([2], [0])
+    assert (image.size, image.mode) == ((16, 16), "RGB")
+    latents = torch.randn(2, 4, 8, 8)
+    expected = autoencoder().decode(latents / 0.18215).sample / 2 + 0.5
+    assert torch.allclose(
+        denoiser.decode(latents).float(), expected.clamp(0, 1) * 255, atol=0.5 + 1e-3
+    )
+
+
+def test_a_loaded_model_has_its_decoder_to_generate_and_to_export(tmp_path):
+    stable_diffusion_pipeline("epsilon").save_pretrained(tmp_path / "sd")
+    denoiser = AutoDenoiser.from_pretrained(str(tmp_path / "sd"))
+    assert not hasattr(denoiser.vae, "decoder")
+    assert isinstance(sampler_of(denoiser, 2), PipelineSampler)
+    assert isinstance(denoiser, StableDiffusion)
+    denoiser.save_pretrained(tmp_path / "again")
+    assert isinstance(sampler_of(AutoDenoiser.from_pretrained(str(tmp_path / "again")), 2),
+                      PipelineSampler)  # fmt: skip
+    denoiser.drop_decoder()
+    with pytest.raises(InputError, match="whole autoencoder to generate images"):
+        sampler_of(denoiser, 2)
+
+
+def test_every_class_of_the_sets_has_a_folder_that_means_it():
+    names = [*FGVCAircraft.classnames, "baluster / handrail", "a_b", "100% wool", ".hidden", "a\\b"]
+    folders = [folder_name(name) for name in names]
+    assert [for_prompt(folder) for folder in folders] == names
+    assert not any(set(folder) & set("/\\_") or folder.startswith(".") for folder in folders)
+    assert for_prompt("apple_pie") == "apple pie"
+    with pytest.raises(InputError, match="spaces"):
+        folder_name("a  b")
+
+
+def test_numbered_folders_stand_in_the_order_of_the_classes():
+    names = [f"class {number}" for number in range(12)] + ["missile", "missile"]
+    plan = Plan(names, [[name] for name in names], images=1, numbered=True)
+    assert sorted(plan.folders) == plan.folders
+    assert len({image.seed for image in plan}) == 14
+    with pytest.raises(InputError, match=r"'missile' and 'missile'.*--numbered"):
+        Plan(names, [[name] for name in names], images=1)
+
+
+def test_seeds_are_of_class_and_number_alone():
+    few = {(i.classname, i.number): i.seed for i in Plan(["a", "b"], [[0], [1]], images=3)}
+    many = {(i.classname, i.number): i.seed for i in Plan(["b", "c", "a"], [[0]] * 3, images=9)}
+    assert few.items() <= many.items()
+    assert len(set(many.values())) == 27
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--images", "0"], "--images to be at least 1"),
+        (["--steps", "0"], "--steps to be at least 1"),
+        (["--steps", "1001"], "--steps to be at most 1000"),
+        (["--guidance", "0.5"], "--guidance to be at least 1"),
+        (["--batch-size", "0"], "--batch-size"),
+        (["--seed", "-1"], "--seed from 0"),
+        (["--part", "3/2"], "--part as K/N"),
+        (["--part", "half"], "--part as K/N"),
+        (["--names", "one, eleven"], "eleven"),
+        (["--template", "a {}"], "no --template"),
+        (["--denoiser", "diffclf/digits-text", "--names", "a", "A"], "'a' and 'A'"),
+        (["--denoiser", "diffclf/digits-text", "--template", "a"], "one place {}"),
+        (["--device", "moon"], "--device"),
+        (["--config", "folder"], "--config folder.*--names"),
+    ],
+)
+def test_wrong_arguments_are_named(diffclf, arguments, message):
+    quick = [] if "--config" in arguments else QUICK
+    said = diffclf("generate", *quick, "--out", "t", *arguments, code=2).stderr
+    assert message.split(".*")[0] in said
+    assert message.split(".*")[-1] in said
+
+
+def test_what_is_missing_is_named(diffclf):
+    assert "--denoiser or --config" in diffclf("generate", "--out", "t", code=2).stderr
+    said = diffclf("generate", "--out", "t", "--denoiser", "diffclf/digits-text", code=2).stderr
+    assert "Expected --names" in said
+
+
+def test_other_images_do_not_mix(tmp_path):
+    generate(tmp_path / "t", images=1)
+    with pytest.raises(SystemExit):
+        generate(tmp_path / "t", "--guidance", "2", images=1)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/photo.png").touch()
+    with pytest.raises(SystemExit):
+        generate(tmp_path / "mine", images=1)
+    assert not (tmp_path / "mine/one").exists()
+
+
+def test_a_flow_model_of_pixels_is_refused():
+    denoiser = unet(null=True)
+    from diffclf_lightning.denoisers import FlowMatching
+
+    denoiser.schedule = FlowMatching()
+    assert isinstance(denoiser, UNetDenoiser)
+    with pytest.raises(InputError, match="schedule is FlowMatching"):
+        sampler_of(denoiser, 2)
