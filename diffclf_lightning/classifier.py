@@ -286,7 +286,8 @@ class DiffusionClassifier(ImageClassifier):
         prepared = Prepared(
             candidates, conditioning, reference, labels, strategy, source, shortlist
         )
-        return prepared, spent + strategy.evaluations(racing)
+        beside = 0 if reference is None else strategy.ends[-1]
+        return prepared, spent + strategy.evaluations(racing) + beside
 
     @torch.no_grad()
     def answer(self, images: Tensor, prepared: Prepared, allowed: Tensor | None = None) -> Answer:

@@ -175,7 +175,10 @@ def test_other_sets_and_a_dry_run(diffclf, tmp_path, seed):
     tiny_examples.whatsup(tmp_path / "wu", random)
     few = (*SMALL[:-1], "--model.strategy=Full", "--model.strategy.trials=2")
     said = diffclf("test", "-c", "composition/sugarcrepe", "--data.root=sc", *few, "--dry-run")
-    assert "24" in said.stdout  # 6 examples of 2 captions, 2 trials each
+    assert " 24 " in said.stdout  # 6 examples of 2 captions, 2 trials each
+    said = diffclf("test", "-c", "composition/sugarcrepe", "--data.root=sc", *few, "--dry-run",
+                   "--model.score=RelativeToReference")  # fmt: skip
+    assert " 36 " in said.stdout  # and as many of the empty caption as of one
     diffclf("test", "-c", "composition/sugarcrepe", "--data.root=sc", *few, "--results.folder=s")
     report = json.loads((tmp_path / "s/summary.json").read_text())["sets"]["sugarcrepe"]
     assert set(report["scores"]["l2"]) == {"all", "swap_obj", "add_att"}

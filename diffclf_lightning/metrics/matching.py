@@ -172,14 +172,12 @@ class MatchingReport(Report):
         return f"{shares}, of {self.total} examples"
 
     def cells(self) -> list[dict[str, str]]:
-        rows = []
-        for place, (name, counts) in enumerate(self.scores.items()):
-            for tag, kinds in counts.items():
-                title = tag if not place else name if tag == ALL else f"{name}, {tag}"
-                rows.append({"": title, **_counted(kinds)})
+        rows = [{"": tag, **_counted(kinds)} for tag, kinds in self.counts.items()]
+        others = list(self.scores.items())[1:]
+        rows += [{"": name, **_counted(counts[ALL])} for name, counts in others]
         costs = {
             "evals\neach": f"{self.evaluations_per_example:.0f}",
-            "seconds\neach": f"{self.seconds_per_example:.2g}",
+            "sec.\neach": f"{self.seconds_per_example:.2g}",
         }
         return [{**rows[0], **costs}, *rows[1:]]
 
@@ -189,7 +187,8 @@ class MatchingReport(Report):
         if self.pairs:
             notes.append("chance: text 25.0, image 25.0, group 16.7")
         if len(self.scores) > 1:
-            notes.append(f"rows without a score's name are those of {next(iter(self.scores))}")
+            decides, *others = self.scores
+            notes.append(f"by {decides}, and all examples by {', '.join(others)}")
         return notes
 
 
@@ -257,4 +256,4 @@ def _counted(kinds: Mapping[str, Accuracy]) -> dict[str, str]:
         interval = f"({100 * ends.lower:.0f}-{100 * ends.upper:.0f})"
         cells[f"{kind} %\n(interval)"] = f"{100 * count.value:.1f} {interval}"
     some = next(iter(kinds.values()))
-    return {**cells, "exam-\nples": str(some.total)}
+    return {**cells, "\nn": str(some.total)}
