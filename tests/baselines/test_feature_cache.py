@@ -1,7 +1,10 @@
 """The cache of features, cut off, damaged and shared; heads that are trained from it."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -250,6 +253,23 @@ def test_a_checkpoint_is_the_head_and_says_on_what_it_was_trained(denoiser, tmp_
     other = AutoDenoiser.from_pretrained("diffclf/digits-dit")
     with pytest.raises(InputError, match="`timestep` was 100 and is 50 now"):
         FeatureClassifier.load_from_checkpoint(file, denoiser=other, timestep=50, cache=None)
+
+
+def test_two_processes_train_on_the_cache_that_one_makes(denoiser, tmp_path, monkeypatch):
+    monkeypatch.undo()  # the processes have shards of their real size
+    digits = Digits(num_train=520, augment=0.0)
+    digits.set_default_transform(denoiser.transform)
+    cache_of(denoiser, tmp_path / "one").fill("train", digits.train_dataloader().dataset)
+    subprocess.run(
+        [sys.executable, "-m", "diffclf_lightning", "fit", "--config", "baselines/digits_features",
+         "--denoiser=diffclf/digits-dit", "--model.cache=two", "--data.num_train=520",
+         "--trainer.max_steps=2", "--trainer.limit_val_batches=0", "--trainer.strategy=ddp",
+         "--trainer.devices=2", "--results.folder=f"],
+        check=True, capture_output=True, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert len(list(tmp_path.glob("two/*/*.safetensors"))) == 3
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+    assert (tmp_path / "f/checkpoints/last.ckpt").is_file()
 
 
 def test_a_dry_run_writes_nothing(diffclf, tmp_path):
