@@ -91,8 +91,9 @@ class ContrastiveTraining(ContrastiveClassifier):
         lr_scheduler: LRSchedulerCallable | None = None,
         **kwargs: Any,
     ) -> None:
-        tokenizer = _tokenizer(words, _context_length(model))
-        made = {**model, "text_cfg": {**model["text_cfg"], **_vocabulary(tokenizer.tokenizer)}}
+        own = word_tokenizer(words, _context_length(model))
+        tokenizer = _read(own)
+        made = {**model, "text_cfg": {**model["text_cfg"], **_vocabulary(own)}}
         seen = {**PREPROCESS, **(preprocess or {})}
         try:
             network = needed("open_clip", "clip").CLIP(**deepcopy(made))
@@ -105,6 +106,7 @@ class ContrastiveTraining(ContrastiveClassifier):
                 f"{type(error).__name__}: {error}."
             ) from error
         super().__init__(network, tokenizer, preprocessing, "CLIP", **kwargs)
+        self.own_tokenizer = own
         self.config = {"model_cfg": made, "preprocess_cfg": seen}
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
 
@@ -154,7 +156,7 @@ class ContrastiveTraining(ContrastiveClassifier):
         target.mkdir(parents=True, exist_ok=True)
         (target / CONFIG).write_text(json.dumps(self.config, indent=2) + "\n")
         save_model(self.network, str(target / WEIGHTS))
-        self.tokenizer.save_pretrained(target)
+        self.own_tokenizer.save_pretrained(target)
 
 
 def _context_length(model: Mapping[str, Any]) -> int:
@@ -167,12 +169,12 @@ def _context_length(model: Mapping[str, Any]) -> int:
     return int(text["context_length"])
 
 
-def _tokenizer(words: Sequence[str], context_length: int) -> Any:
-    """A tokenizer of whole words, as open_clip reads it from a folder."""
+def _read(own: Any) -> Any:
+    """A tokenizer as open_clip reads it from a folder."""
     made = needed("open_clip.tokenizer", "clip").HFTokenizer
     with TemporaryDirectory() as folder:
-        word_tokenizer(words, context_length).save_pretrained(folder)
-        return made(folder, context_length)
+        own.save_pretrained(folder)
+        return made(folder, own.model_max_length)
 
 
 def _vocabulary(tokenizer: Any) -> dict[str, Any]:
