@@ -79,6 +79,7 @@ class ContrastiveClassifier(LogitClassifier):
             self.candidates = PromptEnsemble(_templates(template), reduce="mean")
 
     def setup(self, stage: str) -> None:
+        self.settle_task(getattr(self.trainer, "datamodule", None))
         if self.candidates is None and not self.task.brings_candidates:
             raise InputError(
                 "Expected argument `template` or `candidates`, since the class names of the data "
@@ -106,6 +107,11 @@ class ContrastiveClassifier(LogitClassifier):
     @torch.no_grad()
     def prepare(self, candidates: Candidates) -> tuple[PreparedText, int]:
         return PreparedText(candidates.labels, self.embed(candidates.conditions)), 1
+
+    def check_conditions(self, conditions: Sequence[Condition]) -> None:
+        prompts = [prompt for condition in conditions for prompt in _prompts(condition)]
+        if prompts:
+            tokens_of(self.tokenizer, prompts)
 
     def embed(self, conditions: Sequence[Condition]) -> Tensor:
         """Normalised text embeddings, the normalised mean over the prompts of a tuple.

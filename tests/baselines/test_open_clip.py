@@ -7,8 +7,10 @@ import warnings
 
 import numpy as np
 import open_clip
+import pyarrow.parquet as pq
 import pytest
 import tiny_clip
+import tiny_examples
 import tiny_sets
 import torch
 import yaml
@@ -306,3 +308,50 @@ def test_configurations_of_the_paper(name):
     assert activation == ("quickgelu" in given["model"])
     assert "data" not in config
     assert "template" not in given
+
+
+@pytest.mark.filterwarnings("ignore:Expected the 400 test images")
+@pytest.mark.parametrize("batch_size", [2, 5])
+def test_images_and_captions_are_matched_as_open_clip_scores_them(
+    batch_size, diffclf, folder, tmp_path, seed
+):
+    rows = tiny_examples.winoground_rows(random.Random(seed), 9)
+    tiny_examples.winoground_files(tmp_path / "w", rows)
+    diffclf(
+        "test", "--config=composition/winoground", "--config=baselines/clip_vit_l14",
+        "--model.model=model", "--model.pretrained=null", "--data.root=w", "--data.num_workers=0",
+        f"--data.batch_size={batch_size}", "--trainer.accelerator=cpu", "--results.folder=r",
+    )  # fmt: skip
+    stored = pq.read_table(tmp_path / "r/images.parquet").to_pylist()
+    found = {one["key"]: one for one in stored}
+    model, transform, tokenizer = tiny_clip.loaded(folder)
+    rights = dict.fromkeys(("text", "image", "group"), 0)
+    for row in rows:
+        images = torch.stack([transform(row[f"image_{k}"]) for k in (0, 1)])
+        texts = tokenizer([row["caption_0"], row["caption_1"]])
+        with torch.no_grad():
+            logits = model.get_logits(images, texts)[0]
+        (_, scores), *_ = found[str(row["id"])]["scores"]
+        assert torch.allclose(-torch.tensor(scores), logits.flatten(), atol=1e-5)
+        (a, b), (c, d) = logits.tolist()
+        text, image = a > b and d > c, a > c and d > b
+        for kind, right in (("text", text), ("image", image), ("group", text and image)):
+            rights[kind] += int(right)
+    report = json.loads((tmp_path / "r/summary.json").read_text())["sets"]["winoground"]
+    counted = report["scores"]["logit"]["all"]
+    assert {kind: one["correct"] for kind, one in counted.items()} == rights
+    assert report["evaluations_per_example"] == 2
+
+
+@pytest.mark.filterwarnings("ignore:Expected the 400 test images")
+def test_captions_that_are_cut_are_refused_before_the_first_image(diffclf, folder, tmp_path, seed):
+    rows = tiny_examples.winoground_rows(random.Random(seed), 4)
+    rows[-1]["caption_1"] = words(30)
+    tiny_examples.winoground_files(tmp_path / "w", rows)
+    run = diffclf(
+        "test", "--config=composition/winoground", "--config=baselines/clip_vit_l14",
+        "--model.model=model", "--model.pretrained=null", "--data.root=w", "--data.num_workers=0",
+        "--data.batch_size=1", "--trainer.accelerator=cpu", "--results.folder=r", code=2,
+    )  # fmt: skip
+    assert "at most 20 tokens" in run.stderr
+    assert not (tmp_path / "r/parts").exists()
