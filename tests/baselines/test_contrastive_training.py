@@ -157,3 +157,10 @@ def test_the_small_clip_has_the_captions_of_the_diffusion_model():
 def test_wrong_configurations_are_named(changed, message):
     with pytest.raises(InputError, match=message):
         ContrastiveTraining(**{"model": SMALL, "words": WORDS, **changed})
+
+
+def test_the_embedded_model_knows_held_out_digits(diffclf, tmp_path):
+    diffclf("test", "--config=baselines/digits_clip", "--results.folder=r")
+    report = json.loads((tmp_path / "r/summary.json").read_text())["sets"]["digits"]
+    assert report["total"] == 500
+    assert report["correct"] >= 490
