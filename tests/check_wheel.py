@@ -14,6 +14,7 @@ assert "site-packages" in str(root), root
 assert (root / "assets/digits-dit/model_index.json").is_file()
 assert (root / "assets/glyphs/model_index.json").is_file()
 assert (root / "assets/scenes/text_encoder/model.safetensors").is_file()
+assert (root / "assets/digits-clip/open_clip_config.json").is_file()
 assert (root / "configs/digits.yaml").is_file()
 assert (root / "configs/baselines/resnet50.yaml").is_file()
 assert (root / "robustness/data/testbed.csv").is_file()

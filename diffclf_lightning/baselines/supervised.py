@@ -5,10 +5,11 @@ from typing import Any
 
 from torch import Tensor
 
-from diffclf_lightning.baselines.discriminative import DiscriminativeClassifier, Preprocessing
+from diffclf_lightning.baselines.discriminative import DiscriminativeClassifier
 from diffclf_lightning.baselines.feature_cache import FeatureCache, check_unchanging
 from diffclf_lightning.baselines.features import DenoiserFeatures
 from diffclf_lightning.baselines.head import ResidualHead
+from diffclf_lightning.baselines.logits import Preprocessing
 from diffclf_lightning.checkpoints import NOT_STORED
 from diffclf_lightning.denoisers import Denoiser
 from diffclf_lightning.errors import InputError

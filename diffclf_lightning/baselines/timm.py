@@ -10,7 +10,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from timm.data import create_transform, resolve_model_data_config
 from torch import nn
 
-from diffclf_lightning.baselines.discriminative import DiscriminativeClassifier, Preprocessing
+from diffclf_lightning.baselines.discriminative import DiscriminativeClassifier
+from diffclf_lightning.baselines.logits import Preprocessing
 from diffclf_lightning.classnames import imagenet_classes
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.images import image_shape

@@ -8,7 +8,8 @@ from torch import nn
 from torchvision import models
 from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
 
-from diffclf_lightning.baselines.discriminative import DiscriminativeClassifier, Preprocessing
+from diffclf_lightning.baselines.discriminative import DiscriminativeClassifier
+from diffclf_lightning.baselines.logits import Preprocessing
 from diffclf_lightning.errors import InputError
 
 

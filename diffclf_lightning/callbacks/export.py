@@ -1,7 +1,8 @@
-"""Export of a trained denoiser as a diffusers pipeline folder."""
+"""Export of a trained model as a folder that its own library reads."""
 
+from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -9,7 +10,53 @@ from diffclf_lightning.callbacks.results import results_folder
 from diffclf_lightning.errors import InputError
 
 
-class ExportDenoiser(Callback):
+class Export(Callback):
+    """Writes the model when training ends, with averaged weights where these are kept.
+
+    Args:
+        folder: Folder of the model, made if need be. Defaults to None: one in the folder of the
+            run.
+
+    Raises:
+        InputError: If there is neither, when training starts.
+    """
+
+    called: ClassVar[str]
+    """What is written."""
+    subfolder: ClassVar[str]
+    """Its folder in that of the run."""
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self.folder = None if folder is None else Path(folder)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Know the folder before the first step."""
+        self.target(trainer)
+
+    def target(self, trainer: Trainer) -> Path:
+        """Where the model is written.
+
+        Args:
+            trainer: The trainer, whose run may have a folder.
+        """
+        run = results_folder(trainer)
+        if self.folder is None and run is None:
+            raise InputError(
+                f"Expected argument `folder` of {type(self).__name__}, since the run has no folder "
+                "of its own (`ResultsWriter`), but got none."
+            )
+        return self.folder or Path(str(run)) / self.subfolder
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.exported(pl_module).save_pretrained(self.target(trainer))
+
+    @abstractmethod
+    def exported(self, module: Any) -> Any:
+        """What of a module is written, by its ``save_pretrained``."""
+
+
+class ExportDenoiser(Export):
     """Writes the denoiser when training ends, with averaged weights where these are kept.
 
     Args:
@@ -20,28 +67,24 @@ class ExportDenoiser(Callback):
         InputError: If there is neither, when training starts.
     """
 
-    def __init__(self, folder: str | Path | None = None) -> None:
-        self.folder = None if folder is None else Path(folder)
+    called, subfolder = "Pipeline", "denoiser"
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Know the folder before the first step."""
-        self.target(trainer)
+    def exported(self, module: Any) -> Any:
+        return module.denoiser
 
-    def target(self, trainer: Trainer) -> Path:
-        """Where the pipeline is written.
 
-        Args:
-            trainer: The trainer, whose run may have a folder.
-        """
-        run = results_folder(trainer)
-        if self.folder is None and run is None:
-            raise InputError(
-                "Expected argument `folder` of ExportDenoiser, since the run has no folder of its "
-                "own (`ResultsWriter`), but got none."
-            )
-        return self.folder or Path(str(run)) / "denoiser"
+class ExportOpenClip(Export):
+    """Writes a contrastive model as open_clip reads it, when training ends.
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        module: Any = pl_module
-        if trainer.is_global_zero:
-            module.denoiser.save_pretrained(self.target(trainer))
+    Args:
+        folder: Folder of the model, made if need be. Defaults to None: ``open_clip`` in the folder
+            of the run.
+
+    Raises:
+        InputError: If there is neither, when training starts.
+    """
+
+    called, subfolder = "Model", "open_clip"
+
+    def exported(self, module: Any) -> Any:
+        return module

@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 
 from diffclf_lightning.callbacks.averaging import AveragedWeights
-from diffclf_lightning.callbacks.export import ExportDenoiser
+from diffclf_lightning.callbacks.export import Export
 from diffclf_lightning.callbacks.results import CHECKPOINTS, CONFIG, results_folder
 
 LAST = "last"
@@ -53,8 +53,8 @@ class TrainedModel(Callback):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, AveragedWeights):
                 told.append(("Weights", callback.said()))
-            elif isinstance(callback, ExportDenoiser):
-                told.append(("Pipeline", str(callback.target(trainer))))
+            elif isinstance(callback, Export):
+                told.append((callback.called, str(callback.target(trainer))))
             elif isinstance(callback, ModelCheckpoint) and callback.monitor is not None:
                 told.append((f"Best {callback.monitor}", callback.best_model_path))
         if self._checkpoint is not None:
