@@ -3,8 +3,8 @@
     python benchmarks/systems.py digits
     python benchmarks/systems.py scenes
 
-Trains what has to be trained, tests each system on the same images, and prints rows in Markdown. All
-is in one folder (``--folder``): what is finished there is not done again.
+Trains what has to be trained, tests each system on the same images, and prints rows in Markdown.
+All is in one folder (``--folder``): what is finished there is not done again.
 """
 
 import argparse
