@@ -211,3 +211,17 @@ def test_runs_are_compared_by_each_kind_of_score(rows, diffclf, tmp_path):
     refused = diffclf("robustness", "0", code=2).stderr
     assert "Models have the sets none" in refused
     assert "Traceback" not in refused
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (["-c", "baselines/digits"], "Captions ask for a model that reads text"),
+        (["-c", "digits", "--model.strategy=Comparing"], "class ids"),
+    ],
+)
+def test_a_model_that_reads_no_text_is_refused(config, message, rows, diffclf):
+    data = ("--data=Winoground", "--data.root=data", "--trainer.accelerator=cpu")
+    found = diffclf("test", *config, *data, code=2)
+    assert message in found.stderr
+    assert "Traceback" not in found.stderr

@@ -119,6 +119,11 @@ class DiscriminativeClassifier(LogitClassifier):
         return int(count)
 
     def prepare(self, candidates: Candidates) -> tuple[Candidates, int]:
+        if not all(isinstance(condition, int) for condition in candidates.conditions):
+            raise InputError(
+                f"Expected class numbers for {self.name}, which has a logit a class, but got "
+                f"{candidates.names[0]!r}. Captions ask for a model that reads text."
+            )
         return candidates, 1
 
     def logits(self, images: Tensor, prepared: Candidates) -> Tensor:
