@@ -9,6 +9,7 @@ from importlib.metadata import DistributionFinder, MetadataPathFinder
 EXTRAS = {
     "jinja2": "jinja2",
     "matplotlib": "matplotlib",
+    "open-clip-torch": "open_clip",
     "peft": "peft",
     "scikit-learn": "sklearn",
     "shtab": "shtab",
@@ -27,7 +28,7 @@ class WithoutExtras(PathFinder):
     @classmethod
     def find_distributions(cls, context=None):
         found = MetadataPathFinder.find_distributions(context or DistributionFinder.Context())
-        return (one for one in found if one.name.lower() not in EXTRAS)
+        return (one for one in found if one.name.lower().replace("_", "-") not in EXTRAS)
 
 
 def main() -> None:
