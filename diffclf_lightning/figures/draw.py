@@ -96,8 +96,10 @@ def draw_over_trials(curves: Sequence[PolicyCurve], file: Path) -> None:
             axis.fill_between(curve.trials, *ends, color=colour, alpha=0.2, lw=0)
             axis.set_xscale("log")
             axis.xaxis.set_major_formatter("{x:g}")
-            low = min(100 * float(each.min()) for each in (curve.lower, reference.accuracy))
-            axis.set_ylim(low - 0.04 * (101 - low), 101)
+            shown = [curve.lower, curve.upper, reference.accuracy]
+            low, high = (100 * float(end(shown)) for end in (np.min, np.max))
+            margin = 0.05 * (high - low or 1.0)
+            axis.set_ylim(low - margin, high + margin)
             axis.set_title(curve.policy, color=colour, loc="left")
         axes[0].text(
             0.97, 0.05, f"- - {reference.policy}", color=INK, ha="right",
