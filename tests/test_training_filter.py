@@ -182,6 +182,9 @@ def tiny(tmp_path, monkeypatch):
 
 def test_command_with_heads_is_open_clip_called_directly(folder, tiny, diffclf, tmp_path, seed):
     network, weights = tiny
+    for file, (width, height) in zip(sorted(folder.rglob("*.png")), SIZES, strict=True):
+        pixels = torch.randint(256, (height // 8, width // 8, 3), dtype=torch.uint8).numpy()
+        Image.fromarray(pixels).resize((width, height)).save(file)
     preprocess = open_clip.image_transform(32, is_train=False)
     pixels = torch.stack(
         [preprocess(Image.open(file).convert("RGB")) for file in sorted(folder.rglob("*.png"))]
@@ -192,7 +195,7 @@ def test_command_with_heads_is_open_clip_called_directly(folder, tiny, diffclf, 
     weight = torch.randn(1, 16)
     scores = embedded @ weight[0]
     save_file({"weight": weight}, tmp_path / "head.safetensors")
-    middle = float(scores.sort().values[3:5].mean())
+    middle = float(scores.sort().values[3:5].mean())  # three are above
     diffclf(
         "training-filter", "--data=ImageFolder", f"--data.root={folder}", "--model=tiny",
         f"--pretrained={weights}", "--aesthetic-head=head.safetensors",
@@ -203,7 +206,22 @@ def test_command_with_heads_is_open_clip_called_directly(folder, tiny, diffclf, 
         passed = [int(row["passed"]) for row in csv.DictReader(file)]
     high = scores > middle
     large = [min(Image.open(f).size) >= 512 for f in sorted(folder.rglob("*.png"))]
-    assert passed == [sum(large), int(high.sum()), int((~high).sum()), 0]
+    assert passed == [sum(large), 3, 4, 0]
+    assert int(high.sum()) == 3
+
+
+def test_arguments_of_nothing_are_said(diffclf, tmp_path):
+    save_file({"weight": torch.ones(1, 3)}, tmp_path / "head.safetensors")
+    head = ["--data=Digits", "--aesthetic-head=head.safetensors"]
+    for args, said in (
+        ([*head, "--device=cuda:99"], "--device to be there"),
+        ([*head, "--device=somewhere"], "--device to be there"),
+        (["--data=Digits", "--output=f.txt"], "--output to end with .csv"),
+        (["--data=Digits", "--min-side=0"], "--min-side to be at least 1"),
+        (["--data=Nothing"], "Nothing"),
+        (["--data=Digits", "--aesthetic-head=nowhere"], "--aesthetic-head to be a file"),
+    ):
+        assert said in diffclf("training-filter", *args, code=2).stderr
 
 
 def test_models_that_are_not_there_are_said():

@@ -76,9 +76,9 @@ def draw_single_times(numbers: SingleTimes, own: float, chance: float, file: Pat
         axis.plot(time, 100 * numbers.accuracy, "o-", color=TRUE, ms=2.5, lw=1)
         for value, text in ((own, f"all trials: {100 * own:.1f}%"), (chance, "chance")):
             axis.axhline(100 * value, color=GUIDE, lw=0.8, ls="--")
-            axis.text(1.0, 100 * value + 1, text, color="#5a5a5a", ha="right", va="bottom")
+            axis.text(0.5, 100 * value + 1, text, color="#5a5a5a", ha="center", va="bottom")
         axis.set(xlim=(0, 1), ylim=(0, 106), xlabel="time t", ylabel="accuracy, %")
-        said = f"One timestep alone, {numbers.images} images; best at t = {numbers.best:.2f}"
+        said = f"One timestep alone, {numbers.images} images; best at t = {numbers.best:.3g}"
         axis.set_title(f"{said}\nband: 99.5% interval", loc="left")
         _save(figure, file)
 

@@ -77,7 +77,7 @@ def over_trials(
     names = [policy.name for policy in policies]
     chosen = np.concatenate([_selections(policy, pool, budgets, resamples) for policy in policies])
     evenly = _selections(EvenlySpaced(), pool, budgets, resamples)
-    images = sum(1 for _ in pool.images())
+    images = pool.num_images
     weights = learned_weights(pool, images)
     matrices = [torch.from_numpy(np.concatenate([chosen, evenly * own]).T) for own in weights]
     right = np.zeros(matrices[0].shape[1])

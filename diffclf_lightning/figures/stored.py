@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -87,6 +88,12 @@ class Pool:
     def trials(self) -> int:
         """Number of trials of each candidate."""
         return len(self.times)
+
+    @property
+    def num_images(self) -> int:
+        """Number of images of the set."""
+        names = (rows["set"] for rows in self.runs[0].batches([]))
+        return sum(pc.sum(pc.equal(name, self.set_name)).as_py() or 0 for name in names)
 
     @property
     def classnames(self) -> Mapping[int, str]:

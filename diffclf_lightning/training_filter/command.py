@@ -69,8 +69,8 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     conditions = Filter(options.min_side, options.min_aesthetic, options.max_unsafe, **heads)
     embedder = None
     if conditions.needs_embedding:
-        name = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        embedder = OpenClipEmbedder(options.model, options.pretrained, torch.device(name))
+        device = _device(options.device)
+        embedder = OpenClipEmbedder(options.model, options.pretrained, device)
     found = shares(made.instantiate_classes(options).data, conditions, embedder)
     console = console or Console()
     console.print(_table(found))
@@ -81,6 +81,18 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, _csv(found))
         console.print(f"Results: {file}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _device(given: str | None) -> torch.device:
+    try:
+        device = torch.device(given or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"Expected --device to be there, as cpu, cuda or cuda:1 may be, but got {given!r} "
+            f"({(str(error).splitlines() or [''])[0]})."
+        ) from error
+    return device
 
 
 def _table(found: Sequence[Share]) -> Table:
