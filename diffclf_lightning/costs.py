@@ -17,6 +17,7 @@ from rich.text import Text
 from diffclf_lightning.compare import Measured, read_measured
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.files import write_whole
+from diffclf_lightning.metrics import MatchingReport
 from diffclf_lightning.results import RunFolder, find_runs
 
 DESCRIPTION = """\
@@ -25,7 +26,7 @@ device and precision. Seconds of an image are those of its batch, shared by the 
 device; the mean counts the first, slow batches too, the median hardly.
 """
 HEADINGS: Mapping[str, Callable[["Cost"], str]] = {
-    "accuracy\n%": lambda cost: f"{100 * cost.accuracy:.1f}",
+    "accuracy\n%": lambda cost: _percent(cost),
     "\nimages": lambda cost: str(cost.images),
     "evals\n/image": lambda cost: f"{cost.evaluations_mean:.0f}",
     "s/image,\nmean": lambda cost: f"{cost.seconds_mean:.2g}",
@@ -41,8 +42,10 @@ class Cost:
     Args:
         run: Name of the run.
         set: Name of the set.
-        accuracy: Share of right images.
-        images: Number of images.
+        measure: What ``accuracy`` is: ``accuracy``, or ``text_score`` where images and captions are
+            matched.
+        accuracy: Share of right images or examples; None where the set has no such measure.
+        images: Number of images; of examples where images and captions are matched.
         evaluations_mean: Mean number of model evaluations of an image.
         evaluations_median: Its median.
         seconds_mean: Mean seconds of an image on one device, its share of the time of its batch.
@@ -54,7 +57,8 @@ class Cost:
 
     run: str
     set: str
-    accuracy: float
+    measure: str
+    accuracy: float | None
     images: int
     evaluations_mean: float
     evaluations_median: float
@@ -131,13 +135,15 @@ def costs_of(lines: Sequence[Measured], runs: Mapping[str, RunFolder]) -> list[C
                 f"Expected {str(runs[line.run].path)!r} to hold the rows of its images, but "
                 "images.parquet is missing. Run `diffclf test` again."
             )
+        measure = "text_score" if isinstance(line.report, MatchingReport) else "accuracy"
         rows = every.filter(pc.field("set") == line.set)
         spent, seconds = (rows[name].to_numpy() for name in ("evaluations", "seconds"))
         costs.append(
             Cost(
                 line.run,
                 line.set,
-                line.report.accuracy,
+                measure,
+                line.report.scalars().get(measure),
                 len(rows),
                 float(spent.mean()),
                 float(np.median(spent)),
@@ -174,12 +180,20 @@ def notes_of(costs: Sequence[Cost]) -> list[str]:
             "not all runs were on the same device at the same precision and version: seconds "
             "compare only where these are the same"
         )
+    if any(cost.measure != "accuracy" for cost in costs):
+        notes.append("*: text score; an image is an example, of all its images and captions")
     mixed = list(dict.fromkeys(cost.run for cost in costs if "; " in cost.device))
     if mixed:
         notes.append(f"continued on another device: {', '.join(mixed)}")
     if any(not cost.device for cost in costs):
         notes.append("unknown: the run was made by a version that did not store its machine")
     return notes
+
+
+def _percent(cost: Cost) -> str:
+    if cost.accuracy is None:
+        return "-"
+    return f"{100 * cost.accuracy:.1f}" + "*" * (cost.measure != "accuracy")
 
 
 def csv_of(costs: Sequence[Cost]) -> str:

@@ -4,10 +4,12 @@ import csv
 import json
 import statistics
 
+import numpy as np
 import pytest
 import torch
 from planted import LABELS, plant
 
+from diffclf_lightning.metrics import matching_report
 from diffclf_lightning.results import RunFolder
 
 
@@ -52,6 +54,23 @@ def test_other_machines_are_said(diffclf, runs, tmp_path):
     assert len(lines) == 4
     RunFolder(tmp_path / "a").record({"device": "New", "devices": 1, "version": "1", "torch": "2"})
     assert "continued on another device: a" in diffclf("costs", "a", "b").stdout
+
+
+def test_examples_of_images_and_captions_have_a_text_score(diffclf, runs, tmp_path):
+    errors = [np.array([[0.0, 1.0], [1.0, 0.0]])] * 7 + [np.array([[1.0, 0.0], [1.0, 0.0]])] * 3
+    unknown = np.full(10, np.nan)
+    report = matching_report(
+        {"l2": errors}, [""] * 10, np.full(10, 8), np.full(10, 0.5), unknown, unknown
+    )
+    content = {"run": {}, "sets": {"own": report.summary()}}
+    (tmp_path / "b/summary.json").write_text(json.dumps(content))
+    said = diffclf("costs", "a", "b", "--output=costs.csv").stdout
+    assert "70.0*" in said
+    assert "*: text score" in said
+    with (tmp_path / "costs.csv").open() as file:
+        measures = {row["run"]: (row["measure"], row["accuracy"]) for row in csv.DictReader(file)}
+    assert measures["b"] == ("text_score", "0.7")
+    assert measures["a"][0] == "accuracy"
 
 
 def test_what_has_no_costs_is_said(diffclf, runs, tmp_path):
