@@ -44,6 +44,11 @@ COMMANDS = {
     "compare": Command("RUN...", "compare finished runs, image by image", "compare.command"),
     "robustness": Command("RUN...", "compare them with baselines", "robustness.command"),
     "report": Command("RUN...", "write them as an HTML page", "report.command"),
+    "figures": Command("RUN...", "draw errors over time, accuracy over trials", "figures.command"),
+    "costs": Command("RUN...", "seconds and evaluations of an image", "costs"),
+    "training-filter": Command(
+        "--data NAME", "share of sets that a training filter keeps", "training_filter.command"
+    ),
     "score": Command("RUN", "answer again by another score", "score"),
     "calibrate": Command("RUN", "fit the temperature of probabilities", "calibrate.command"),
     "completion": Command("SHELL", "print a script that completes all this", "completion"),
