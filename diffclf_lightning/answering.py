@@ -94,7 +94,7 @@ class Answering(LightningModule):
             candidates: The candidates.
 
         Returns:
-            Whatever :meth:`answer` needs, and the number of evaluations an image, at most.
+            Whatever ``answer`` needs, and the number of evaluations an image, at most.
         """
 
     @abstractmethod
@@ -103,7 +103,7 @@ class Answering(LightningModule):
 
         Args:
             images: The images.
-            prepared: From :meth:`prepare`.
+            prepared: From ``prepare``.
             allowed: Candidates of each image, bool, shape ``(images, candidates)``. Defaults to
                 None: all.
 

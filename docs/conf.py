@@ -63,8 +63,8 @@ napoleon_use_rtype = False
 # Names of other packages cannot be looked up, since the build asks no network (no intersphinx).
 PACKAGE = "diffclf_lightning"
 OTHERS = (
-    r"PIL|Trainer|abc|argparse|collections|dict\[str|diffusers|fractions|jsonargparse|lightning|"
-    "matplotlib|numpy|pathlib|pyarrow|re|rich|timm|torch|torchmetrics|torchvision|transformers|typing"
+    r"PIL|Trainer|abc|argparse|collections|dict\[.*|diffusers|enum|fractions|jsonargparse|lightning|"
+    "matplotlib|numpy|pathlib|pyarrow|random|re|rich|timm|torch|torchmetrics|torchvision|transformers|typing"
 )
 nitpick_ignore_regex = [("py:.*", rf"({OTHERS})(\..*)?")]
 

@@ -101,7 +101,7 @@ class LogitClassifier(ImageClassifier):
 
         Args:
             images: uint8 or floating point in [0, 1], shape ``(images, *shape)``.
-            prepared: From :meth:`prepare`, with the ``labels`` of the candidates.
+            prepared: From ``prepare``, with the ``labels`` of the candidates.
         """
 
     def describe_network(self) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class Denoiser(nn.Module, ABC):
         Args:
             x_t: Noised samples, float32, shape ``(batch, *sample_shape)``.
             timestep: What the schedule tells the network of the time, shape ``(batch,)``.
-            conditioning: Rows of :meth:`condition`, one a sample.
+            conditioning: Rows of ``condition``, one a sample.
         """
 
     @abstractmethod

@@ -22,7 +22,7 @@ class TimeSampler(ABC):
 
     @abstractmethod
     def of(self, uniform: Tensor, step: int) -> Tensor:
-        """Times made of evenly spread ones, see :meth:`__call__`."""
+        """Times made of numbers that are evenly spread over [0, 1)."""
 
 
 class TimeRange(TimeSampler):
