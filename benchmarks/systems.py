@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ class System:
 
     Args:
         test: What tests it, after ``diffclf``.
-        makes: What makes it, by what is there once it is made.
+        makes: What makes it, by the folder that it makes.
     """
 
     test: str
@@ -45,9 +46,8 @@ class System:
 
 def trained(name: str, fit: str, beside: str = "") -> System:
     """A network that ``fit`` trains, and that is tested with its own configuration."""
-    checkpoint = f"{name}/checkpoints/last.ckpt"
-    test = f"test --config {name}/config.yaml --ckpt_path {checkpoint} {beside}"
-    return System(test, {checkpoint: f"fit {fit} --results.folder {name}"})
+    test = f"test --config {name}/config.yaml --ckpt_path {name}/checkpoints/last.ckpt {beside}"
+    return System(test, {name: f"fit {fit} --results.folder {name}"})
 
 
 DRAWN = "generate --config digits_text --guidance 1 --images 130 --batch-size 130 --out synthetic"
@@ -63,7 +63,7 @@ SYSTEMS: Mapping[str, Mapping[str, System]] = {
         ),
         "Diffusion classifier, words": System(f"test --config digits_text {EVERY}", {}),
         "Synthetic data, ResNet": System(
-            ON_SYNTHETIC.test, {"synthetic/index.jsonl": DRAWN, **ON_SYNTHETIC.makes}
+            ON_SYNTHETIC.test, {"synthetic": DRAWN, **ON_SYNTHETIC.makes}
         ),
         "Features and head": trained("features", "--config baselines/digits_features", EVERY),
         "Small CLIP": System(f"test --config baselines/digits_clip {EVERY}", {}),
@@ -100,8 +100,12 @@ def measured(table: str, folder: Path, images: int) -> dict[str, Mapping[str, An
         results = f"{table}-{''.join(c if c.isalnum() else '-' for c in name.lower())}-{images}"
         if not (folder / results / "summary.json").is_file():
             for made, command in system.makes.items():
-                if not (folder / made).exists():
+                finished = folder / f"{made}.done"
+                if not finished.exists():
+                    if command.startswith("fit"):  # which begins anew
+                        shutil.rmtree(folder / made, ignore_errors=True)
                     run(command, folder)
+                    finished.touch()
             run(f"{system.test.format(images=images)} --results.folder {results}", folder)
         found[name] = RunFolder(folder / results).summary()["sets"]
     return found

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from textwrap import fill
 
 from diffclf_lightning.configurations import resolve_configs, shipped_configs
-from diffclf_lightning.errors import InputError, input_error_behind
+from diffclf_lightning.errors import InputError, input_error_behind, message_of
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def main(args: Sequence[str] | None = None) -> None:
         said = input_error_behind(error)
         if said is None:
             raise
-        sys.stderr.write(f"diffclf: error: {said}\n")
+        sys.stderr.write(f"diffclf: error: {message_of(said)}\n")
         sys.exit(2)
 
 

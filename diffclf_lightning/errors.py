@@ -9,6 +9,14 @@ class InputError(ValueError):
     """
 
 
+def message_of(error: InputError) -> str:
+    """What an error says, without what a worker process that loads images puts around it."""
+    text = str(error)
+    if "in DataLoader worker process" in text:
+        text = text.rpartition("InputError: ")[2].strip()
+    return text
+
+
 def input_error_behind(error: BaseException | None) -> InputError | None:
     """The input error behind an error, since jsonargparse wraps what constructors raise."""
     while error is not None and not isinstance(error, InputError):

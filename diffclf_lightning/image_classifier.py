@@ -66,6 +66,11 @@ class ImageClassifier(WholeCheckpoints, Answering):
         if hasattr(datamodule, "set_default_transform"):
             datamodule.set_default_transform(self.transform)
         if self.task.brings_candidates:
+            if getattr(self, "candidates", None) is not None:
+                raise InputError(
+                    f"Expected no `template` and no `candidates` for {type(self.task).__name__}, "
+                    "whose samples bring candidates of their own. Leave them out."
+                )
             return
         known = getattr(datamodule, "classnames", None)
         if self.classnames and known is not None and len(self.classnames) != len(known):
@@ -167,12 +172,12 @@ class ImageClassifier(WholeCheckpoints, Answering):
 
     def _evaluations(self, questions: Iterator[tuple[int, Candidates]]) -> int | None:
         """Evaluations of a sample with candidates of its own, and whether all can be asked."""
-        images, first = next(questions, (0, None))
-        if first is None:
+        every = list(questions)
+        if not every:
             return None
-        _, evaluations = self.prepare(first)
-        self.check_conditions([c for _, one in questions for c in one.conditions])
-        return images * evaluations
+        self.check_conditions([c for _, one in every for c in one.conditions])
+        images, first = every[0]
+        return images * self.prepare(first)[1]
 
     @property
     def stored_columns(self) -> list[str]:

@@ -149,6 +149,7 @@ def test_comparing_stops_early_with_the_same_first_trials(rows, diffclf, tmp_pat
         (["--model.strategy=Racing"], "Take Full, or Comparing"),
         (["--model.shortlist=GradientShortlist", "--model.shortlist.keep=1"], "no `shortlist`"),
         (["--model.task=Classification"], "`task` to be Matching for Winoground"),
+        (["--model.template=a {}"], "Expected no `template` and no `candidates` for Matching"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments, message, rows, diffclf):
@@ -228,3 +229,61 @@ def test_a_model_that_reads_no_text_is_refused(config, message, rows, diffclf):
     data = ("--data=Winoground", "--data.root=data", "--trainer.accelerator=cpu")
     found = diffclf("test", *config, *data, code=2)
     assert message in found.stderr
+
+
+def own_set(tmp_path, *lines):
+    picture = tiny_examples.picture(randoms.Random(0))
+    for name in "ab":
+        picture.save(tmp_path / f"{name}.png")
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    tiny.stable_diffusion_pipeline("epsilon").save_pretrained(tmp_path / "model")
+    return (
+        "test", "-c", "composition/own", *SMALL[:-1], "--data.file=own.jsonl",
+        "--model.strategy=Full", "--model.strategy.trials=2",
+    )  # fmt: skip
+
+
+def test_one_example_is_enough(diffclf, tmp_path):
+    line = {"images": ["a.png"], "captions": ["a cat", "a dog"], "tag": None}
+    diffclf(*own_set(tmp_path, line), "--results.folder=r")
+    (row,) = stored(tmp_path / "r").values()
+    assert (row["tag"], row["image"], row["group"]) == ("", None, None)
+    assert row["text"] in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"images": ["a.png"], "captions": ["a cat"]}, "nothing to compare"),
+        ({"images": ["a.png"], "captions": ["a cat", "a cat"]}, "captions that differ"),
+        ({"images": ["a.png"], "captions": ["a cat", "x"], "tag": "all"}, "other than 'all'"),
+        ({"images": ["a.png"], "captions": ["a cat", "x"], "tag": ["x"]}, "a text `tag`"),
+    ],
+)
+def test_examples_that_ask_nothing_are_refused(line, message, diffclf, tmp_path):
+    found = diffclf(*own_set(tmp_path, line), code=2)
+    assert message in found.stderr[found.stderr.index("diffclf: error: Expected") :]
+
+
+def test_a_broken_picture_is_one_line_whatever_loads_it(diffclf, tmp_path):
+    line = {"images": ["a.png"], "captions": ["a cat", "a dog"]}
+    run = own_set(tmp_path, line)
+    (tmp_path / "a.png").write_bytes(b"no picture at all")
+    found = diffclf(*run, "--data.num_workers=1", code=2)
+    said = found.stderr[found.stderr.index("diffclf: error:") :].strip()
+    assert said.startswith("diffclf: error: Expected an image that can be read, but got a.png")
+    assert "Traceback" not in said
+
+
+def test_examples_of_other_captions_are_not_compared(diffclf, tmp_path):
+    lines = [{"images": ["a.png"], "captions": ["a cat", "a dog"]}] * 2
+    lines = [{**line, "key": str(i)} for i, line in enumerate(lines)]
+    run = own_set(tmp_path, *lines)
+    diffclf(*run, "--results.folder=x")
+    (tmp_path / "own.jsonl").write_text(
+        "\n".join(json.dumps({**line, "captions": ["a cup", "a mug"]}) for line in lines)
+    )
+    diffclf(*run, "--results.folder=y")
+    said = diffclf("compare", "x", "y").stdout
+    assert "2 of 2 images have another label" in said
+    assert "McNemar" not in said

@@ -7,6 +7,8 @@ agree is told. Keys of images without a name of their own are their
 positions in the data set, so that there the labels alone say whether two data sets differ.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -151,7 +153,7 @@ def read_answered(run: RunFolder) -> dict[str, Answered]:
     Args:
         run: A finished run.
     """
-    rows = run.rows([*COLUMNS, *KINDS])
+    rows = run.rows([*COLUMNS, *KINDS, "captions"])
     if rows is not None and set(KINDS) <= set(rows.schema.names):
         return _of_examples(rows)
     if rows is None or not {"label", "prediction"} <= set(rows.schema.names):
@@ -164,17 +166,25 @@ def read_answered(run: RunFolder) -> dict[str, Answered]:
 
 
 def _of_examples(rows: pa.Table) -> dict[str, Answered]:
-    """Examples of images and captions, once for each kind of score; they have no labels."""
+    """Examples of images and captions, once for each kind of score; captions are their labels."""
     found = {}
     for name in rows["set"].unique().to_pylist():
         chosen = rows.filter(pc.field("set") == name).sort_by("key")
         keys, digests = chosen["key"].to_numpy(), chosen["digest"].to_numpy()
+        said = np.array([_number(captions) for captions in chosen["captions"].to_pylist()])
         for kind in KINDS:
-            if not chosen[kind].null_count:
-                right = chosen[kind].to_numpy(zero_copy_only=False)
-                alike = np.zeros(len(keys), dtype=np.int64)
-                found[f"{name}, {kind} score"] = Answered(keys, digests, alike, None, right)
+            has = ~chosen[kind].is_null().to_numpy()
+            if has.any():
+                right = chosen[kind].filter(has).to_numpy(zero_copy_only=False).astype(bool)
+                some = Answered(keys[has], digests[has], said[has], None, right)
+                found[f"{name}, {kind} score"] = some
     return found
+
+
+def _number(captions: Sequence[str]) -> int:
+    """A number that other captions do not have."""
+    digest = hashlib.blake2b(json.dumps(list(captions)).encode(), digest_size=7)
+    return int.from_bytes(digest.digest(), "big")
 
 
 def compare(

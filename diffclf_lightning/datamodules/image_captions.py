@@ -38,8 +38,8 @@ class ImageCaptions(MatchingSets):
             Example(
                 [self.root / path for path in texts(line, "images", self.file, number)],
                 texts(line, "captions", self.file, number),
-                str(line.get("tag", "")),
-                str(line.get("key", number)),
+                text(line, "tag", self.file, number) or "",
+                text(line, "key", self.file, number) or str(number),
             )
             for number, line in json_lines(self.file)
         ]
@@ -79,6 +79,24 @@ def json_lines(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
                 f"Expected an object in line {number} of {file}, but got {text[:80]!r}."
             )
         yield number, line
+
+
+def text(line: Mapping[str, Any], name: str, file: Path, number: int) -> str | None:
+    """A text or a whole number in a line, or None where there is none.
+
+    Args:
+        line: What the line holds.
+        name: Its name.
+        file: The file, for messages.
+        number: Number of the line, likewise.
+
+    Raises:
+        InputError: If it is something else.
+    """
+    found = line.get(name)
+    if found is None or isinstance(found, str | int):
+        return None if found is None else str(found)
+    raise InputError(f"Expected a text `{name}` in line {number} of {file}, but got {found!r}.")
 
 
 def texts(line: Mapping[str, Any], name: str, file: Path, number: int) -> list[str]:

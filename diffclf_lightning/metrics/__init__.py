@@ -3,13 +3,14 @@
 from diffclf_lightning.metrics.accuracy import Accuracy
 from diffclf_lightning.metrics.calibration import fit_temperature
 from diffclf_lightning.metrics.intervals import Interval, clopper_pearson
-from diffclf_lightning.metrics.matching import KINDS, Matched, MatchingReport, matching_report
+from diffclf_lightning.metrics.matching import ALL, KINDS, Matched, MatchingReport, matching_report
 from diffclf_lightning.metrics.paired import PairedCounts, holm
 from diffclf_lightning.metrics.recall import shortlist_recall
 from diffclf_lightning.metrics.report import ClassificationReport, Report, classification_report
 from diffclf_lightning.metrics.risk import images_needed, last_within
 
 __all__ = [
+    "ALL",
     "KINDS",
     "Accuracy",
     "ClassificationReport",

@@ -1,6 +1,6 @@
 """Matching of images and captions: text, image and group scores (Thrush et al. 2022)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -68,17 +68,40 @@ def matching_counts(matched: Sequence[Matched], tags: Sequence[str]) -> Counts:
         tags: Tag of each; empty for none.
 
     Returns:
-        Counts by tag, those of all first, of the kinds of scores that every example has.
+        Counts by tag, those of all first; each kind of score of the examples that have it.
     """
     groups: dict[str, list[Matched]] = {ALL: list(matched)}
     for tag, one in sorted(zip(tags, matched, strict=True), key=lambda pair: pair[0]):
         if tag:
             groups.setdefault(tag, []).append(one)
-    kinds = [k for k in KINDS if all(getattr(m, k) is not None for m in matched)]
-    return {
-        tag: {kind: Accuracy.of(sum(getattr(m, kind) for m in some), len(some)) for kind in kinds}
-        for tag, some in groups.items()
-    }
+    counts: dict[str, dict[str, Accuracy]] = {tag: {} for tag in groups}
+    for tag, some in groups.items():
+        for kind in KINDS:
+            right = [getattr(m, kind) for m in some if getattr(m, kind) is not None]
+            if right:
+                counts[tag][kind] = Accuracy.of(sum(right), len(right))
+    return counts
+
+
+def chances(shapes: Collection[tuple[int, ...]]) -> dict[str, float]:
+    """What a model scores by chance, whose errors are independent of what is shown and said.
+
+    Args:
+        shapes: Numbers of images and of captions of the examples.
+
+    Returns:
+        Shares by kind of score; none where examples differ in shape.
+
+    Example:
+        >>> chances({(1, 4)}), chances({(2, 2)})["text"]
+        ({'text': 0.25}, 0.25)
+    """
+    if len(shapes) != 1:
+        return {}
+    (images, captions), pairs = next(iter(shapes)), min(next(iter(shapes)))
+    known = {"text": captions**-pairs, "image": images**-pairs, "group": 1 / 6}
+    several = {"text": captions > 1, "image": images > 1, "group": images == captions == 2}
+    return {kind: float(known[kind]) for kind in KINDS if several[kind]}
 
 
 @dataclass(frozen=True)
@@ -88,8 +111,8 @@ class MatchingReport(Report):
     scores: Mapping[str, Counts]
     """By name of the score; the one that decides first."""
     total: int
-    pairs: bool
-    """Whether every example has two images and two captions."""
+    chance: Mapping[str, float]
+    """By kind of score; empty where examples differ in their numbers of images or captions."""
     evaluations: int
     evaluations_per_example: float
     seconds_per_example: float
@@ -150,7 +173,7 @@ class MatchingReport(Report):
                 for name, c in self.scores.items()
             },
             "total": self.total,
-            "pairs": self.pairs,
+            "chance": dict(self.chance),
             "evaluations": self.evaluations,
             "skipped": self.skipped,
             **self._measured(),
@@ -184,8 +207,9 @@ class MatchingReport(Report):
     @property
     def notes(self) -> list[str]:
         notes = ["interval: 99.5% Clopper-Pearson; a tie is wrong"]
-        if self.pairs:
-            notes.append("chance: text 25.0, image 25.0, group 16.7")
+        if self.chance:
+            by_kind = (f"{kind} {100 * share:.1f}" for kind, share in self.chance.items())
+            notes.append(f"chance: {', '.join(by_kind)}")
         if len(self.scores) > 1:
             decides, *others = self.scores
             notes.append(f"by {decides}, and all examples by {', '.join(others)}")
@@ -224,7 +248,7 @@ def matching_report(
             for name, every in errors.items()
         },
         total=total,
-        pairs=shapes == {(2, 2)},
+        chance=chances(shapes),
         evaluations=spent,
         evaluations_per_example=spent / total,
         seconds_per_example=worked / total,
@@ -255,5 +279,4 @@ def _counted(kinds: Mapping[str, Accuracy]) -> dict[str, str]:
         ends = count.interval or Interval(0.0, 1.0)
         interval = f"({100 * ends.lower:.0f}-{100 * ends.upper:.0f})"
         cells[f"{kind} %\n(interval)"] = f"{100 * count.value:.1f} {interval}"
-    some = next(iter(kinds.values()))
-    return {**cells, "\nn": str(some.total)}
+    return {**cells, "\nn": str(max(count.total or 0 for count in kinds.values()))}

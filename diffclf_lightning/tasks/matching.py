@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ from torch import Tensor
 from diffclf_lightning.answers import Answer, Batch
 from diffclf_lightning.candidates import Candidates
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.metrics import KINDS, Matched, MatchingReport, matching_report
+from diffclf_lightning.metrics import ALL, KINDS, Matched, MatchingReport, matching_report
 from diffclf_lightning.tasks.base import COSTS, Question, Task
 
 DECISIVE = "score"
@@ -54,6 +54,23 @@ class Matching(Task):
         for one in getattr(dataset, "examples", ()):
             yield len(one.images), _candidates([one.captions])
 
+    def of_set(self, dataset: Any, set_name: str) -> Self:
+        for example in getattr(dataset, "examples", ()):
+            self._check_example(example.tag, example.captions, set_name)
+        return self
+
+    def _check_example(self, tag: str, captions: Sequence[str], set_name: str) -> None:
+        if tag == ALL:
+            raise InputError(
+                f"Expected tags of set {set_name!r} other than {ALL!r}, which the examples of all "
+                "tags are called. Rename it."
+            )
+        if len(set(captions)) < len(captions):
+            raise InputError(
+                f"Expected captions that differ in every example of set {set_name!r}, but one has "
+                f"{list(captions)}."
+            )
+
     def check(self, batch: Batch, set_name: str, needs: Sequence[str] = ()) -> None:
         images: Any = batch.get("images")
         captions: Any = batch.get("captions")
@@ -65,7 +82,8 @@ class Matching(Task):
                 "Give the loader `collate_fn=collate_examples` "
                 "(diffclf_lightning.datamodules.matching)."
             )
-        for some, words in zip(images, captions, strict=True):
+        tags = batch.get("tag") or [""] * len(captions)
+        for tag, some, words in zip(tags, images, captions, strict=True):
             texts = not isinstance(words, str) and all(isinstance(word, str) for word in words)
             if some.ndim != 4 or not len(some) or not words or not texts:
                 raise InputError(
@@ -78,6 +96,7 @@ class Matching(Task):
                     f"Expected examples of set {set_name!r} with several images or captions, but "
                     f"got one image and the caption {words[0]!r}, which leaves nothing to compare."
                 )
+            self._check_example(tag, words, set_name)
 
     def question(self, batch: Batch) -> Question:
         return Question(

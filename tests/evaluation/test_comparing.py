@@ -33,7 +33,7 @@ def decided(errors, level):
                     continue
                 if not difference.any():
                     return False
-                if ttest_1samp(difference, 0, alternative="greater").pvalue >= level:
+                if ttest_1samp(difference, 0).pvalue >= level:
                     return False
     return True
 
@@ -58,6 +58,14 @@ def test_stops_where_scipys_test_decides_all(seed):
             outcomes.append(expected)
             row, column = row + len(errors), column + 2
     assert 20 < sum(map(bool, outcomes)) < 220
+
+
+def test_level_is_how_often_equal_captions_are_called_decided(seed):
+    strategy = Comparing(level=0.05, min_trials=20, max_trials=40, growth=2)
+    alone = [torch.randn(1, 2, 20) for _ in range(2000)]
+    more = torch.cat([strategy.further(table([one])) for one in alone])
+    share = (more == 0).all(dim=1).double().mean().item()
+    assert share == pytest.approx(0.05, abs=0.02)  # four standard errors
 
 
 def test_begins_and_ends():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from diffclf_lightning.metrics import Matched, clopper_pearson, matching_report
+from diffclf_lightning.metrics.matching import chances
 
 # Errors of images (rows) under captions; what the definition of Thrush et al. gives, by hand.
 HAND = [
@@ -85,3 +86,31 @@ def test_one_image_has_a_text_score_alone():
     assert "text_score" in report.scalars()
     assert "image_score" not in report.scalars()
     assert list(report.counts) == ["all"]
+
+
+def test_each_kind_counts_the_examples_that_have_it():
+    one_image, one_caption = np.array([[1.0, 2]]), np.array([[2.0], [1]])
+    report = of({"l2": [one_image, one_caption, np.eye(2)]}, ["", "", ""])
+    counts = report.counts["all"]
+    assert (counts["text"].correct, counts["text"].total) == (1, 2)
+    assert (counts["image"].correct, counts["image"].total) == (0, 2)
+    assert (counts["group"].correct, counts["group"].total) == (0, 1)
+    assert report.total == 3
+    assert not any("chance" in note for note in report.notes)
+
+
+def test_chance_is_what_independent_errors_give(seed):
+    random = np.random.default_rng(seed)
+    for shape, expected in {
+        (2, 2): {"text": 1 / 4, "image": 1 / 4, "group": 1 / 6},
+        (1, 4): {"text": 1 / 4},
+        (4, 4): {"text": 1 / 256, "image": 1 / 256},
+        (3, 1): {"image": 1 / 3},
+    }.items():
+        found = chances({shape})
+        assert found == pytest.approx(expected)
+        drawn = [Matched.of(random.standard_normal(shape)) for _ in range(20_000)]
+        for kind, share in found.items():
+            right = np.mean([getattr(one, kind) for one in drawn])
+            assert right == pytest.approx(share, abs=5 * (share / 20_000) ** 0.5)
+    assert chances({(1, 2), (2, 2)}) == {}

@@ -20,8 +20,8 @@ class Comparing(Strategy):
 
     A comparison is between the best caption of an image and another, or between the best image of a
     caption and another, by the score that decides. With ``d`` the differences at the trials so far,
-    all at the same noise, it is decided if their mean is above 0 by the paired t-test. For two
-    images and two captions these are the four comparisons of text and image score.
+    all at the same noise, it is decided if their mean is not 0 by the two-sided paired t-test. For
+    two images and two captions these are the four comparisons of text and image score.
 
     Each round has ``growth`` times the trials of the one before. What is decided about an example
     depends on its own errors alone.
@@ -84,7 +84,7 @@ class Comparing(Strategy):
         trials = errors.shape[2]
         if trials < 2:
             return False
-        critical = float(-stdtrit(trials - 1, self.level))
+        critical = float(-stdtrit(trials - 1, self.level / 2))  # the best is chosen by the data
         return all(
             _behind_best(errors, dim).min() > critical
             for dim, number in enumerate(errors.shape[:2])
