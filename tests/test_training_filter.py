@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from diffclf_lightning import InputError
-from diffclf_lightning.datamodules import Digits, ImageFolder
+from diffclf_lightning.datamodules import Digits, ImageCaptions, ImageFolder
 from diffclf_lightning.metrics import clopper_pearson
 from diffclf_lightning.training_filter import heads as heads_module
 from diffclf_lightning.training_filter.embedding import OpenClipEmbedder
@@ -79,23 +79,86 @@ def test_images_that_cannot_be_read_do_not_count(folder):
     assert [(share.passed, share.images) for share in found] == [(3, 6)] * 2
 
 
+def test_each_image_of_an_example_counts(tmp_path):
+    """Of examples of images and captions, whose numbers of images differ."""
+    lines, place = [], 0
+    for number, images in enumerate((2, 1, 3)):
+        files = [f"{place + i}.png" for i in range(images)]
+        for file in files:
+            Image.new("RGB", SIZES[place], (GREY[place],) * 3).save(tmp_path / file)
+            place += 1
+        lines.append(json.dumps({"images": files, "captions": ["a", "b"], "key": str(number)}))
+    (tmp_path / "own.jsonl").write_text("\n".join(lines))
+    conditions = Filter(aesthetic=linear_head(10.0, 0.0))
+    found = shares(ImageCaptions(tmp_path / "own.jsonl", batch_size=2), conditions, Brightness())
+    counted = {share.condition: (share.passed, share.images) for share in found}
+    bright = [grey > 128 for grey in GREY[:6]]
+    large = [min(size) >= 512 for size in SIZES[:6]]
+    assert counted == {
+        "short side >= 512": (sum(large), 6),
+        "aesthetic >= 4.5": (sum(bright), 6),
+        "all of these": (sum(a and b for a, b in zip(large, bright, strict=True)), 6),
+    }
+    (tmp_path / "0.png").write_bytes(b"damaged")  # the example goes, its other image too
+    data = ImageCaptions(tmp_path / "own.jsonl", batch_size=2, on_corrupt="skip")
+    with pytest.warns(UserWarning, match="left out"):
+        assert {share.images for share in shares(data, Filter())} == {4}
+
+
 @pytest.mark.parametrize(
-    ("numbers", "relu"), [((0, 2), True), ((0, 1), False), ((0, 3), True), ((1, 2), False)]
+    ("numbers", "activation"),
+    [((0, 2), "relu"), ((0, 2), "none"), ((0, 1), None), ((0, 3), "relu"), ((1, 2), "none")],
 )
-def test_a_head_is_its_matrix_product(tmp_path, seed, numbers, relu):
+@pytest.mark.parametrize("before", ["", "layers."])
+def test_a_head_is_its_matrix_product(tmp_path, seed, numbers, activation, before):
     first, second = torch.randn(5, 7), torch.randn(1, 5)
     bias, embedding = torch.randn(5), torch.randn(9, 7)
     state = {
-        f"{numbers[0]}.weight": first, f"{numbers[0]}.bias": bias, f"{numbers[1]}.weight": second,
+        f"{before}{numbers[0]}.weight": first, f"{before}{numbers[0]}.bias": bias,
+        f"{before}{numbers[1]}.weight": second,
     }  # fmt: skip
     save_file(state, tmp_path / "head.safetensors")
     torch.save(state, tmp_path / "head.pth")
     inner = embedding.numpy() @ first.numpy().T + bias.numpy()
-    expected = (np.maximum(inner, 0) if relu else inner) @ second.numpy()[0]
+    expected = (np.maximum(inner, 0) if activation == "relu" else inner) @ second.numpy()[0]
     for name in ("head.safetensors", "head.pth"):
-        head = load_head(str(tmp_path / name), "--unsafe-head")
+        head = load_head(str(tmp_path / name), "unsafe", activation)
         assert head.inputs == 7
         assert head(embedding).numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_network_with_dropout_alone_is_itself(tmp_path, seed):
+    """Of the layout of LAION's improved aesthetic predictor, in evaluation."""
+
+    class Predictor(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            linear, dropout = torch.nn.Linear, torch.nn.Dropout
+            self.layers = torch.nn.Sequential(
+                linear(7, 6), dropout(0.2), linear(6, 5), dropout(0.2), linear(5, 4), dropout(0.1),
+                linear(4, 3), linear(3, 1),
+            )  # fmt: skip
+
+    network, embedding = Predictor().eval(), torch.randn(9, 7)
+    torch.save(network.state_dict(), tmp_path / "head.pth")
+    head = load_head(str(tmp_path / "head.pth"), "aesthetic", "none")
+    expected = network.layers(embedding)[:, 0].detach()
+    assert head(embedding).numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+    wrong = load_head(str(tmp_path / "head.pth"), "aesthetic", "relu")
+    assert not torch.allclose(wrong(embedding), expected, atol=1e-2)
+
+
+def test_what_stood_in_a_gap_has_to_be_said(tmp_path):
+    gap = {"0.weight": torch.ones(3, 2), "2.weight": torch.ones(1, 3)}
+    save_file(gap, tmp_path / "gap.safetensors")
+    with pytest.raises(InputError, match=r"--unsafe-activation.*layers 0 and 2.*gap\.safetensors"):
+        load_head(str(tmp_path / "gap.safetensors"), "unsafe")
+    with pytest.raises(InputError, match="Expected activation, since"):
+        Head(gap)
+    with pytest.raises(InputError, match="none or relu, but got 'tanh'"):
+        Head(gap, "tanh")
+    with pytest.raises(InputError, match="Expected no activation relu"):
+        Head({"weight": torch.ones(1, 2)}, "relu")
 
 
 def test_a_normalisation_is_folded_into_the_first_layer(seed):
@@ -116,7 +179,7 @@ def test_a_head_of_the_hub_is_fetched_by_its_name(tmp_path, monkeypatch):
         return str(tmp_path / "head.safetensors")
 
     monkeypatch.setattr(heads_module, "hf_hub_download", fetch)
-    head = load_head("owner/name/in/head.safetensors", "--unsafe-head")
+    head = load_head("owner/name/in/head.safetensors", "unsafe")
     assert asked == [("owner/name", "in/head.safetensors")]
     assert head(torch.tensor([[1.0, 2.0, 3.0]])).tolist() == [6.0]
 
@@ -131,13 +194,13 @@ def test_heads_that_are_none_are_said(tmp_path):
     (tmp_path / "text.safetensors").write_text("text")
     for name in ("code.pth", "list.pth", "text.safetensors", "nowhere.pth"):
         with pytest.raises(InputError, match=f"--unsafe-head to be a file.*{name}"):
-            load_head(str(tmp_path / name), "--unsafe-head")
+            load_head(str(tmp_path / name), "unsafe")
     for state, said in (
         ({"layer.weight": torch.ones(1, 2)}, "linear layers.*layer.weight"),
         ({"0.bias": torch.ones(1)}, "linear layers"),
         ({}, "nothing"),
         ({"weight": torch.ones(2, 2)}, "last layer makes 2"),
-        ({"0.weight": torch.ones(3, 2), "2.weight": torch.ones(1, 2)}, "layer 2 of a head"),
+        ({"0.weight": torch.ones(3, 2), "1.weight": torch.ones(1, 2)}, "layer 1 of a head"),
         ({"weight": torch.ones(1, 2), "bias": torch.ones(2)}, "layer 0 of a head"),
     ):
         with pytest.raises(InputError, match=said):
@@ -216,6 +279,7 @@ def test_arguments_of_nothing_are_said(diffclf, tmp_path):
     for args, said in (
         ([*head, "--device=cuda:99"], "--device to be there"),
         ([*head, "--device=somewhere"], "--device to be there"),
+        (["--data=Digits", "--unsafe-activation=relu"], "--unsafe-head with --unsafe-activation"),
         (["--data=Digits", "--output=f.txt"], "--output to end with .csv"),
         (["--data=Digits", "--min-side=0"], "--min-side to be at least 1"),
         (["--data=Nothing"], "Nothing"),

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from PIL import Image as PILImage
 from PIL.Image import Image
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from diffclf_lightning.datamodules.base import ImageDataModule, ImageSet, OnCorrupt
 from diffclf_lightning.datamodules.sets import as_stored, missing_files
@@ -78,7 +78,7 @@ class ExampleSet(ImageSet):
             pictures, readable = [PILImage.new("RGB", (512, 512))] * len(example.images), False
         images: Any = pictures
         if self.transform is not None:
-            images = torch.stack([self.transform(picture) for picture in pictures])
+            images = default_collate([self.transform(picture) for picture in pictures])
         return {
             "images": images,
             "captions": list(example.captions),

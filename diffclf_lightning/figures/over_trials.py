@@ -77,8 +77,7 @@ def over_trials(
     names = [policy.name for policy in policies]
     chosen = np.concatenate([_selections(policy, pool, budgets, resamples) for policy in policies])
     evenly = _selections(EvenlySpaced(), pool, budgets, resamples)
-    images = pool.num_images
-    weights = learned_weights(pool, images)
+    weights = learned_weights(pool, pool.num_images)
     matrices = [torch.from_numpy(np.concatenate([chosen, evenly * own]).T) for own in weights]
     right = np.zeros(matrices[0].shape[1])
     place = 0
@@ -90,7 +89,7 @@ def over_trials(
             answers = pool.right(values[half] @ matrix, block.truth[half])
             right += answers.sum(dim=0, dtype=torch.float64).numpy()
         place += len(values)
-    accuracy = (right / images).reshape(len(names) + 1, len(budgets), resamples)
+    accuracy = (right / place).reshape(len(names) + 1, len(budgets), resamples)
     lower, upper = np.quantile(accuracy, BAND, axis=2)
     return [
         PolicyCurve(name, budgets, accuracy[i].mean(axis=1), lower[i], upper[i])

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -106,16 +107,18 @@ class Pool:
         Raises:
             InputError: If candidates were dropped, or the runs are not of the same images.
         """
-        for several in zip(*(self._of_run(run) for run in self.runs), strict=False):
-            digest, first = several[0]
-            for run, (other, image) in zip(self.runs, several, strict=True):
-                if (image.key, other) != (first.key, digest):
+        for several in zip_longest(*(self._of_run(run) for run in self.runs)):
+            said = [_said(one) for one in several]
+            for run, other in zip(self.runs, said, strict=True):
+                if other != said[0]:
+                    (key, _), (own, _) = said[0], other
                     raise InputError(
                         "Expected the runs to hold the same images in the same order, but where "
-                        f"{str(self.runs[0].path)!r} has {first.key!r}, {str(run.path)!r} has "
-                        f"{image.key!r}{' with other pixels' * (image.key == first.key)}. Run "
-                        "them on the same images and one device."
+                        f"{str(self.runs[0].path)!r} has {key}, {str(run.path)!r} has {own}"
+                        f"{' with other pixels' * (own == key)}. Run them on the same images and "
+                        "one device."
                     )
+            first = several[0][1]
             yield ImageErrors(
                 first.key, first.label, torch.cat([image.values for _, image in several], dim=1)
             )
@@ -166,6 +169,14 @@ class Pool:
             labels = rows["label"].to_pylist()
             for key, digest, label, own in zip(keys, digests, labels, values, strict=True):
                 yield digest, ImageErrors(key, label, own)
+
+
+def _said(found: tuple[str, ImageErrors] | None) -> tuple[str, str]:
+    """Key and digest of an image of a run, or that the run has no more."""
+    if found is None:
+        return "no further image", ""
+    digest, image = found
+    return repr(image.key), digest
 
 
 def _block(images: Sequence[ImageErrors]) -> Block:

@@ -1,6 +1,7 @@
 """``diffclf generate``: images of classes as a tree of class folders."""
 
 import argparse
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from diffclf_lightning.denoisers import PipelineDenoiser
 
 TEMPLATE = "a photo of a {}."
+LISTED = 20
+"""Class names of a model that a message has."""
 DESCRIPTION = """\
 Generate images from class names, for a classifier to be trained on ("Synthetic SD data" of the
 paper): by the diffusers pipeline of a model, or by DDIM for models of pixels. Image i of a class
@@ -90,24 +93,31 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     denoiser = AutoDenoiser.from_pretrained(options.denoiser, torch_dtype=dtype)
     names, conditions = _told(denoiser, options)
     plan = Plan(names, conditions, options.images, options.seed, options.numbered)
-    plan.batches(options.batch_size, part, parts)
+    own = sum(map(len, plan.batches(options.batch_size, part, parts)))
     weights = checksum(denoiser)
     sampler = sampler_of(denoiser, options.steps, options.guidance)
     identity = {
         "denoiser": options.denoiser,
+        "dtype": dtype,  # before the weights, which it changes
         "weights": weights,
-        "dtype": dtype,
         "told": [[str(condition) for condition in each] for each in conditions],
         **sampler.describe(),
     }
     tree = ImageTree(options.out.expanduser(), plan, identity)
-    tree.begin()
     moved(denoiser, device)
-    with tqdm(total=len(plan), unit="image", desc="images", leave=False, disable=None) as bar:
+    tree.begin()
+    with tqdm(total=own, unit="image", desc="images", leave=False, disable=None) as bar:
         written = tree.fill(sampler, options.batch_size, part, parts, bar.update)
-    console = console or Console()
+    console, there = console or Console(), tree.there
     plain: dict[str, Any] = {"soft_wrap": True, "highlight": False, "markup": False}
-    console.print(f"{written} images written; {len(plan)} in all parts: {tree.folder}", **plain)
+    console.print(
+        f"{written} images written; {there} of {len(plan)} are there: {tree.folder}", **plain
+    )
+    if there < len(plan):
+        console.print(
+            f"The others are of other parts: --part 1/{parts} to {parts}/{parts}.", **plain
+        )
+        return
     by_position = " --model.classes_by_position true" if options.numbered else ""
     console.print(
         f"Train on them: diffclf fit --config baselines/folder --data.root {tree.folder}"
@@ -166,7 +176,6 @@ def _told(
     denoiser: "PipelineDenoiser", options: argparse.Namespace
 ) -> "tuple[list[str], list[list[Condition]]]":
     """Class names, and what the model may be told of each."""
-    from diffclf_lightning.candidates import model_classes
     from diffclf_lightning.prompts import PromptEnsemble
 
     if denoiser.num_classes is not None:
@@ -174,9 +183,9 @@ def _told(
             raise InputError(
                 f"Expected no --template, since {options.denoiser} takes classes and not words."
             )
-        names = list(options.names or denoiser.classnames or map(str, range(denoiser.num_classes)))
-        ids = model_classes(names, denoiser.num_classes, denoiser.classnames, by_position=False)
-        return names, [[condition] for condition in ids.conditions]
+        known = list(denoiser.classnames or map(str, range(denoiser.num_classes)))
+        names = list(options.names or known)
+        return names, [[number] for number in _class_ids(names, denoiser, options.denoiser)]
     if not options.names:
         raise InputError(
             f"Expected --names, since {options.denoiser} has no classes of its own, but got none."
@@ -186,3 +195,36 @@ def _told(
     for condition, label in zip(made.conditions, made.labels, strict=True):
         told[label].append(condition)
     return list(options.names), told
+
+
+def _class_ids(names: list[str], denoiser: "PipelineDenoiser", model: str) -> list[int]:
+    """The class of a model that each name means."""
+    from diffclf_lightning.classnames import class_ids, with_nearest
+
+    known = denoiser.classnames or [str(number) for number in range(denoiser.num_classes or 0)]
+    try:
+        return class_ids(names, known)
+    except InputError as error:
+        if denoiser.classnames is None and len(names) == len(known):
+            warnings.warn(
+                f"{model} has no class names: --names are taken in the order of its classes.",
+                stacklevel=2,
+            )
+            return list(range(len(known)))
+        wrong = [name for name in names if not _means_one(name, known)]
+        if not wrong:
+            raise  # two of them mean one class
+        few = ", ".join(known[:LISTED]) + ", ..." * (len(known) > LISTED)
+        raise InputError(
+            f"Expected --names to be among the {len(known)} classes of {model}, but got "
+            f"{with_nearest(wrong, known)}. Choose from them: {few}."
+        ) from error
+
+
+def _means_one(name: str, known: Sequence[str]) -> bool:
+    from diffclf_lightning.classnames import class_ids
+
+    try:
+        return bool(class_ids([name], known))
+    except InputError:
+        return False

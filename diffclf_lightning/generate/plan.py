@@ -108,7 +108,9 @@ class Plan:
                 )
 
     def batches(self, size: int, part: int = 1, parts: int = 1) -> list[list[PlannedImage]]:
-        """The images in batches, those of one of several parts.
+        """The images of one of several parts in batches.
+
+        Which images a part has is not a matter of batches: parts of one number of parts have all.
 
         Args:
             size: Images of a batch.
@@ -124,9 +126,8 @@ class Plan:
             raise InputError(
                 f"Expected --part to be from 1/{parts} to {parts}/{parts}, but got {part}/{parts}."
             )
-        every = list(self)
-        batches = [every[start : start + size] for start in range(0, len(every), size)]
-        return batches[part - 1 :: parts]
+        own = list(self)[part - 1 :: parts]
+        return [own[start : start + size] for start in range(0, len(own), size)]
 
     def _seed_of(self, name: str, label: int, number: int) -> int:
         named = f"{self.seed}/{label if self.numbered else ''}/{name}/{number}"

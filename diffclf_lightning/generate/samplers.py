@@ -7,6 +7,7 @@ seed alone; batches and devices change it by round-off.
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 import torch
@@ -39,8 +40,10 @@ class Sampler(ABC):
     def __init__(self, denoiser: PipelineDenoiser, steps: int, guidance: float) -> None:
         if steps < 1:
             raise InputError(f"Expected --steps to be at least 1, but got {steps}.")
-        if not guidance >= 1:
-            raise InputError(f"Expected --guidance to be at least 1, but got {guidance}.")
+        if not 1 <= guidance < inf:
+            raise InputError(
+                f"Expected --guidance to be at least 1 and finite, but got {guidance}."
+            )
         self.denoiser, self.steps, self.guidance = denoiser, steps, guidance
 
     @abstractmethod

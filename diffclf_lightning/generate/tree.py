@@ -46,7 +46,7 @@ class ImageTree:
         file = self.folder / GENERATION
         made = {**self.identity, "seed": self.plan.seed, "classes": list(self.plan.folders)}
         if file.is_file():
-            stored = json.loads(file.read_text(encoding="utf-8"))
+            stored = self._stored(file)
             differ = [name for name in made if stored.get(name) != made[name]]
             if differ:
                 name = differ[0]
@@ -101,6 +101,11 @@ class ImageTree:
             done(len(batch))
         return written
 
+    @property
+    def there(self) -> int:
+        """Number of images of the plan that have a file, of whatever part."""
+        return sum((self.folder / image.file).is_file() for image in self.plan)
+
     def has(self, image: PlannedImage) -> bool:
         """Whether an image is there, whole and of its seed."""
         file = self.folder / image.file
@@ -122,6 +127,19 @@ class ImageTree:
         partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
         pixels.save(partial, format="PNG", pnginfo=told)
         partial.replace(file)
+
+    def _stored(self, file: Path) -> dict[str, Any]:
+        """What an earlier generation was made with."""
+        try:
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(stored, dict):
+                raise ValueError("it holds no names with values")
+        except ValueError as error:
+            raise InputError(
+                f"Expected --out to be a folder whose {GENERATION} can be read, but that of "
+                f"{str(self.folder)!r} is damaged ({error}). Choose another folder, or delete it."
+            ) from error
+        return stored
 
     @staticmethod
     def _texts(image: PlannedImage) -> dict[str, str]:

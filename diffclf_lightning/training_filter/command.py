@@ -16,7 +16,7 @@ from diffclf_lightning.datamodules.base import ImageDataModule
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.files import write_whole
 from diffclf_lightning.training_filter.embedding import OpenClipEmbedder
-from diffclf_lightning.training_filter.heads import load_head
+from diffclf_lightning.training_filter.heads import ACTIVATIONS, load_head
 from diffclf_lightning.training_filter.shares import Filter, Share, shares
 
 DESCRIPTION = """\
@@ -26,6 +26,7 @@ the probability that it is unsafe, each alone and all together. The last two nee
 embeddings of open_clip; the short side alone needs no model.
 """
 DEFAULT = Filter()
+HEADS = ("aesthetic", "unsafe")
 
 
 def parser() -> ArgumentParser:
@@ -39,6 +40,9 @@ def parser() -> ArgumentParser:
     head = "of the hub, or a file (.safetensors, .pth) with weights of linear layers"
     add("--aesthetic-head", type=str, default=None, help=f"OWNER/NAME/FILE {head}")
     add("--unsafe-head", type=str, default=None, help="likewise; its number goes through a sigmoid")
+    for name in HEADS:
+        told = "what stood where the layers of the head leave numbers out"
+        add(f"--{name}-activation", choices=ACTIVATIONS, default=None, help=told)
     add("--model", type=str, default="ViT-L-14", help="name of the heads' model in open_clip")
     add("--pretrained", type=str, default="openai", help="its weights, by name or as a file")
     add("--device", type=str, default=None, help="default: a GPU if there is one")
@@ -62,10 +66,13 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     if file is not None and (file.suffix != ".csv" or file.is_dir()):
         raise InputError(f"Expected --output to end with .csv, but got {str(file)!r}.")
     heads = {
-        name: load_head(given, f"--{name}-head")
-        for name in ("aesthetic", "unsafe")
+        name: load_head(given, name, options[f"{name}_activation"])
+        for name in HEADS
         if (given := options[f"{name}_head"]) is not None
     }
+    for name in HEADS:
+        if name not in heads and options[f"{name}_activation"] is not None:
+            raise InputError(f"Expected --{name}-head with --{name}-activation, but got none.")
     conditions = Filter(options.min_side, options.min_aesthetic, options.max_unsafe, **heads)
     embedder = None
     if conditions.needs_embedding:

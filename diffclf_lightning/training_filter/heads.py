@@ -1,8 +1,10 @@
 """Heads: networks of linear layers that make one number of an image embedding."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Literal, get_args
 
 import torch
 from huggingface_hub import hf_hub_download
@@ -13,22 +15,31 @@ from torch.nn.functional import linear
 
 from diffclf_lightning.errors import InputError
 
+Activation = Literal["none", "relu"]
+ACTIVATIONS = get_args(Activation)
+NESTED = "layers."
+"""What the names of weights begin with where the network holds its layers as ``self.layers``."""
 NUMBERED = re.compile(r"(\d+)\.(weight|bias)")
 ALONE = {"weight", "bias"}
 UNREADABLE = (OSError, SafetensorError, RuntimeError, UnpicklingError, EOFError, ValueError)
 
 
 class Head(nn.Module):
-    """Linear layers, with a ReLU between two of them where other modules stood there.
+    """Linear layers, with what is said to stand where a number is left out between two of them.
 
     Args:
         state: Weights as ``torch.nn.Sequential`` names them (``0.weight``, ``0.bias``,
-            ``2.weight``, ...), or ``weight`` and ``bias`` of one layer. Between layers whose
-            numbers follow each other (0 and 1) is nothing, between others (0 and 2, 0 and 3) a
-            ReLU; dropout, which does nothing here, may stand there too.
+            ``2.weight``, ...), or ``weight`` and ``bias`` of one layer; all names may begin with
+            ``layers.``.
+        activation: What stood in every gap of the numbers (between 0 and 2, or 0 and 3), which
+            the weights do not tell: ``"relu"``, or ``"none"`` where it was dropout alone, which
+            does nothing here. Between layers whose numbers follow each other (0 and 1) is
+            nothing. Defaults to None: there is no gap.
+        argument: Name of ``activation``, for messages.
 
     Raises:
-        InputError: If they are not those of such layers, or do not make one number.
+        InputError: If they are not those of such layers, do not make one number, or have a gap
+            of which nothing is said, or none for the activation.
 
     Example:
         >>> head = Head({"weight": torch.tensor([[2.0, 0.0]]), "bias": torch.tensor([1.0])})
@@ -36,8 +47,15 @@ class Head(nn.Module):
         tensor([7.])
     """
 
-    def __init__(self, state: dict[str, Tensor]) -> None:
+    def __init__(
+        self,
+        state: dict[str, Tensor],
+        activation: Activation | None = None,
+        argument: str = "activation",
+    ) -> None:
         super().__init__()
+        if all(name.startswith(NESTED) for name in state):
+            state = {name.removeprefix(NESTED): tensor for name, tensor in state.items()}
         if set(state) <= ALONE:
             state = {f"0.{name}": tensor for name, tensor in state.items()}
         found = {name: NUMBERED.fullmatch(name) for name in state}
@@ -48,7 +66,8 @@ class Head(nn.Module):
                 "Expected a head of linear layers, `weight` and `bias` or `0.weight`, `0.bias`, "
                 f"`2.weight`, ..., but got {', '.join(state) or 'nothing'}. Store it so."
             )
-        self.numbers = numbers
+        _check_activation(activation, numbers, argument)
+        self.numbers, self.activation = numbers, activation
         width = None
         for number in numbers:
             weight, bias = state[f"{number}.weight"], state.get(f"{number}.bias")
@@ -84,20 +103,21 @@ class Head(nn.Module):
         """
         values, before = embedding, self.numbers[0] - 1
         for number in self.numbers:
-            if number > before + 1:
+            if number > before + 1 and self.activation == "relu":
                 values = values.relu()
             bias = getattr(self, f"bias_{number}")
             values, before = linear(values, self.get_buffer(f"weight_{number}"), bias), number
         return values[:, 0]
 
 
-def load_head(source: str, argument: str) -> Head:
+def load_head(source: str, name: str, activation: Activation | None = None) -> Head:
     """A head from a file.
 
     Args:
         source: A file, ``.safetensors`` or else one that torch reads as weights alone; or
             ``OWNER/NAME/FILE`` of the hub.
-        argument: Name of the argument, for messages.
+        name: ``"aesthetic"`` or ``"unsafe"``, with which the arguments begin, for messages.
+        activation: See :class:`Head`.
 
     Returns:
         The head.
@@ -113,13 +133,33 @@ def load_head(source: str, argument: str) -> Head:
             state = torch.load(file, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
             raise ValueError("it holds no weights by name")
-        return Head(state)
     except UNREADABLE as error:
         said = (str(error).splitlines() or [""])[0]
         raise InputError(
-            f"Expected {argument} to be a file of weights of linear layers, or OWNER/NAME/FILE of "
-            f"the hub, but got {source!r} ({type(error).__name__}: {said})."
+            f"Expected --{name}-head to be a file of weights of linear layers, or OWNER/NAME/FILE "
+            f"of the hub, but got {source!r} ({type(error).__name__}: {said})."
         ) from error
+    try:
+        return Head(state, activation, f"--{name}-activation")
+    except InputError as error:
+        raise InputError(f"{error} (--{name}-head {source})") from error
+
+
+def _check_activation(given: str | None, numbers: list[int], argument: str) -> None:
+    gaps = [(one, other) for one, other in pairwise(numbers) if other > one + 1]
+    if given not in (None, *ACTIVATIONS):
+        raise InputError(f"Expected {argument} to be none or relu, but got {given!r}.")
+    if gaps and given is None:
+        raise InputError(
+            f"Expected {argument}, since the weights do not tell what stood between layers "
+            f"{gaps[0][0]} and {gaps[0][1]} of the head, but got none. Give relu, or none where it "
+            "was dropout alone."
+        )
+    if given == "relu" and not gaps:
+        raise InputError(
+            f"Expected no {argument} relu, since the layers of the head follow each other without "
+            "a gap. Leave it out, or store them under numbers with gaps."
+        )
 
 
 def _file(source: str) -> Path:

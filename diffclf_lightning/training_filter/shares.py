@@ -99,7 +99,8 @@ def shares(
 ) -> list[Share]:
     """Shares of the test sets of a data module that pass each condition, and all of them.
 
-    Sizes are those of the images as they are stored. Images that cannot be read do not count.
+    Sizes are those of the images as they are stored. Images that cannot be read do not count. Of
+    examples of images and captions each image counts, in every example that it stands in.
 
     Args:
         data: The data module.
@@ -134,7 +135,7 @@ def _counted(
     counts: dict[str, int] = {}
     images = 0
     for batch in loader:
-        seen, known = batch["image"], batch["readable"]
+        seen, known = _images(batch)
         embedding = embedder.embed(seen["pixels"]) if embedder is not None else None
         passed = conditions.passes(seen["short_side"], embedding)
         passed[ALL] = torch.stack(list(passed.values())).all(dim=0)
@@ -142,6 +143,16 @@ def _counted(
             counts[text] = counts.get(text, 0) + int((which & known).sum())
         images += int(known.sum())
     return counts, images
+
+
+def _images(batch: Mapping[str, Any]) -> tuple[Mapping[str, Tensor], Tensor]:
+    """What is seen of each image of a batch, and which of them could be read."""
+    if "image" in batch:
+        return batch["image"], batch["readable"]
+    examples = batch["images"]
+    seen = {name: torch.cat([one[name] for one in examples]) for name in examples[0]}
+    numbers = torch.tensor([len(one["short_side"]) for one in examples])
+    return seen, batch["readable"].repeat_interleave(numbers)
 
 
 def _applied(head: Head, embedding: Tensor, argument: str) -> Tensor:

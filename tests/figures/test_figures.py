@@ -227,6 +227,7 @@ def test_what_cannot_be_drawn_is_said(tmp_path, truth, diffclf):
     plant(tmp_path / "fewer", errors[:, :3], truth.clamp(max=2), TIMES, seed=1)
     other = [f"other-{i}" for i in range(IMAGES)]
     plant(tmp_path / "other", errors, truth, TIMES, seed=1, digests=other)
+    plant(tmp_path / "part", errors[:-5], truth[:-5], TIMES, seed=1)
     pruned = errors.clone()
     pruned[0, 1, 5:] = torch.nan
     plant(tmp_path / "pruned", pruned, truth, TIMES)
@@ -237,6 +238,8 @@ def test_what_cannot_be_drawn_is_said(tmp_path, truth, diffclf):
         (["whole", "same"], "another --model.seed"),
         (["whole", "fewer"], "the candidates of 'fewer'"),
         (["whole", "other"], "'image-0' with other pixels"),
+        (["whole", "part"], "'whole' has 'image-55', 'part' has no further image"),
+        (["part", "whole"], "'part' has no further image, 'whole' has 'image-55'"),
         (["whole", "--set=third"], "one of the sets of 'whole' (own)"),
         (["whole", "--image=third"], "--image to be the key"),
         (["whole", "--resamples=0"], "--resamples to be at least 1"),

@@ -15,6 +15,7 @@ from diffclf_lightning.cli import main
 from diffclf_lightning.datamodules import FGVCAircraft, ImageFolder
 from diffclf_lightning.datamodules.names import folder_name, for_prompt
 from diffclf_lightning.denoisers import StableDiffusion, UNetDenoiser
+from diffclf_lightning.generate.command import _class_ids
 from diffclf_lightning.generate.plan import Plan
 from diffclf_lightning.generate.samplers import DDIMSampler, PipelineSampler, sampler_of
 from diffclf_lightning.generate.tree import ImageTree
@@ -52,7 +53,7 @@ def test_images_are_the_same_whatever_batches_parts_and_numbers(tmp_path):
     close(generate(tmp_path / "single", size=1), expected)
     for part in (2, 1):
         generate(tmp_path / "parts", "--part", f"{part}/2")
-    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+    close(pixels(tmp_path / "parts"), expected)
     more = generate(tmp_path / "whole", images=7)
     close({file: more[file] for file in expected}, expected)
     assert len(more) == 21
@@ -81,6 +82,24 @@ def test_a_generation_that_was_killed_goes_on_to_the_same_bytes(tmp_path, monkey
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
     kept = [f for f, time in before.items() if f.stat().st_mtime_ns == time]
     assert len(kept) == after
+
+
+def test_parts_of_other_batch_sizes_leave_nothing_out(tmp_path, capsys):
+    generate(tmp_path / "t", "--part", "1/2", size=4)
+    said = capsys.readouterr().out
+    assert "8 images written; 8 of 15 are there" in said
+    assert "--part 1/2 to 2/2" in said
+    assert "Train on them" not in said
+    assert len(generate(tmp_path / "t", "--part", "2/2", size=2)) == 15
+    said = capsys.readouterr().out
+    assert "7 images written; 15 of 15 are there" in said
+    assert "Train on them" in said
+    for parts in (1, 2, 7, 20):
+        plan = Plan(["a", "b"], [[0], [1]], images=8)
+        batches = [b for p in range(parts) for b in plan.batches(1 + p % 3, p + 1, parts)]
+        assert Counter(image.file for b in batches for image in b) == Counter(
+            image.file for image in plan
+        )
 
 
 def test_a_whole_tree_is_not_drawn_again(tmp_path, monkeypatch):
@@ -218,11 +237,13 @@ def test_seeds_are_of_class_and_number_alone():
         (["--steps", "0"], "--steps to be at least 1"),
         (["--steps", "1001"], "--steps to be at most 1000"),
         (["--guidance", "0.5"], "--guidance to be at least 1"),
+        (["--guidance", "inf"], "--guidance to be at least 1 and finite"),
+        (["--guidance", "nan"], "--guidance to be at least 1 and finite"),
         (["--batch-size", "0"], "--batch-size"),
         (["--seed", "-1"], "--seed from 0"),
         (["--part", "3/2"], "--part as K/N"),
         (["--part", "half"], "--part as K/N"),
-        (["--names", "one, eleven"], "eleven"),
+        (["--names", "one, eleven"], "--names to be among the 10 classes of.*zero, one, two"),
         (["--template", "a {}"], "no --template"),
         (["--denoiser", "diffclf/digits-text", "--names", "a", "A"], "'a' and 'A'"),
         (["--denoiser", "diffclf/digits-text", "--template", "a"], "one place {}"),
@@ -235,6 +256,43 @@ def test_wrong_arguments_are_named(diffclf, arguments, message):
     said = diffclf("generate", *quick, "--out", "t", *arguments, code=2).stderr
     assert message.split(".*")[0] in said
     assert message.split(".*")[-1] in said
+    assert "classes_by_position=true" not in said  # which is none of its arguments
+
+
+def test_names_of_a_model_without_names_are_its_numbers_or_all_of_them_in_order():
+    denoiser = unet(null=True)
+    assert denoiser.classnames is None
+    count = denoiser.num_classes
+    assert _class_ids(["2", "0"], denoiser, "mine") == [2, 0]
+    letters = [*"abcdefghij"[:count]]
+    with pytest.warns(UserWarning, match="mine has no class names: --names"):
+        assert _class_ids(letters, denoiser, "mine") == list(range(count))
+    with pytest.raises(InputError, match=f"among the {count} classes of mine, but got 'a'.*0, 1"):
+        _class_ids(["a", "1"], denoiser, "mine")
+
+
+def test_a_device_that_is_not_there_leaves_nothing_behind(tmp_path):
+    with pytest.raises(SystemExit):
+        generate(tmp_path / "t", "--device", "cuda:99", images=1)
+    assert not (tmp_path / "t").exists()
+    generate(tmp_path / "t", "--device", "cpu", images=1)
+
+
+def test_another_type_is_named_rather_than_the_weights_that_it_changes(tmp_path, capsys):
+    generate(tmp_path / "t", images=1)
+    with pytest.raises(SystemExit):
+        generate(tmp_path / "t", "--dtype", "bfloat16", images=1)
+    said = capsys.readouterr().err
+    assert "`dtype` was 'float32' and is 'bfloat16' now" in said, said
+
+
+@pytest.mark.parametrize("damage", [b'{"denoiser": "diff', b"", b"[1]", b"\xff\xfe"])
+def test_a_damaged_description_is_said(tmp_path, damage):
+    plan = Plan(["a"], [[0]], images=1)
+    ImageTree(tmp_path / "t", plan, {"steps": 3}).begin()
+    (tmp_path / "t/generation.json").write_bytes(damage)
+    with pytest.raises(InputError, match=r"generation\.json can be read.*damaged.*Choose another"):
+        ImageTree(tmp_path / "t", plan, {"steps": 3}).begin()
 
 
 def test_what_is_missing_is_named(diffclf):
