@@ -30,6 +30,7 @@ from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluated_set import EvaluatedSet
 from diffclf_lightning.evaluation import pixel_bytes
 from diffclf_lightning.metrics import Report
+from diffclf_lightning.ranks import draw_apart
 from diffclf_lightning.results import StoredRows
 from diffclf_lightning.sampling import named_loaders, sample_indices
 from diffclf_lightning.tasks import CLASSIFICATION, Task, task_named
@@ -117,6 +118,10 @@ class ImageClassifier(WholeCheckpoints, Answering):
             "temperature": self.temperature,
             "calibrated": self.calibrated,
         }
+
+    def on_fit_start(self) -> None:
+        """Draw random numbers of this rank's own."""
+        draw_apart(self.global_rank)
 
     def on_test_start(self) -> None:
         """Prepare the sets before the first image."""

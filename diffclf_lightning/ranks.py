@@ -1,5 +1,6 @@
-"""What the ranks of a run tell each other, and how long they wait for it."""
+"""What the ranks of a run tell each other, how long they wait for it, and what each draws."""
 
+import random
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,21 @@ def of_all_ranks(value: Any) -> list[Any]:
     shared: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(shared, value)
     return shared
+
+
+def draw_apart(rank: int) -> None:
+    """Have this rank draw other random numbers than all others, once, before training.
+
+    Every rank starts from the seed of the run, and would show the network the same noise. The
+    first one is left as it is: alone it draws what one process does.
+
+    Args:
+        rank: Number of this rank among all.
+    """
+    if rank:
+        seed = (torch.initial_seed() + rank) % 2**63
+        torch.manual_seed(seed)
+        random.seed(seed)
 
 
 class BusyTime:

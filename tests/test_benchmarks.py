@@ -57,12 +57,14 @@ def test_networks_of_the_gpu_script_cost_what_published_ones_do(script):
             (dit, torch.zeros(1, 4, 32, 32), {"class_labels": torch.zeros(1, dtype=torch.int64)}),
             (unet, torch.zeros(1, 4, 64, 64), told),
         ]
-        found = []
+        found, middle = [], []
+        unet.mid_block.register_forward_hook(lambda _, __, output: middle.append(output.shape))
         for network, x_t, conditioning in calls:
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 network(x_t, timestep=torch.zeros(1), **conditioning)
             found.append(counter.get_total_flops() / 1e9)
     assert found == [pytest.approx(2 * 118.6, rel=0.005), pytest.approx(804, rel=0.005)]
+    assert middle == [(1, 1280, 8, 8)]  # what "SD features" are of
 
 
 def test_what_is_paid_for_is_what_the_closed_form_says(script, seed):

@@ -134,6 +134,42 @@ def test_dropped_captions_are_the_empty_one(denoiser, seed):
     assert dropped.double().mean().item() == pytest.approx(0.5, abs=0.15)
 
 
+def drawn(monkeypatch, denoiser, seed, rank, workers, **parts):
+    """Captions, and what the network sees when, of the first step of a rank."""
+    module, seen = CaptionTraining(denoiser, caption_dropout=0), {}
+
+    def keep(_, args, kwargs):
+        seen.setdefault("x_t", args[0].clone())
+        seen.setdefault("times", kwargs["timestep"].clone())
+
+    data = Scenes(batch_size=16, num_train=32, num_workers=workers)
+    hook = denoiser.transformer.register_forward_pre_hook(keep, with_kwargs=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(CaptionTraining, "global_rank", rank)
+        patch.setattr(CaptionTraining, "on_train_batch_start",
+                      lambda _, batch, index: seen.update(captions=batch["caption"]))  # fmt: skip
+        for name, value in parts.items():
+            patch.setattr(CaptionTraining, name, value)
+        torch.manual_seed(seed)
+        trainer(1).fit(module, data)
+    hook.remove()
+    return seen
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_ranks_draw_scenes_noise_and_times_of_their_own(denoiser, monkeypatch, seed, workers):
+    arguments = monkeypatch, denoiser, seed
+    first, second, third = (drawn(*arguments, rank, workers) for rank in range(3))
+    for one, other in ((first, second), (first, third), (second, third)):
+        assert one["captions"] != other["captions"]
+        assert not torch.equal(one["times"].sort().values, other["times"].sort().values)
+        assert not torch.equal(one["x_t"], other["x_t"])
+    alone = drawn(*arguments, 0, workers, on_fit_start=lambda _: None)
+    assert alone["captions"] == first["captions"]
+    assert torch.equal(alone["times"], first["times"])
+    assert torch.equal(alone["x_t"], first["x_t"])
+
+
 def test_windows_of_a_model_that_sees_none_are_refused(denoiser):
     gaussian = GaussianDenoiser(torch.zeros(2, 1, 4, 4), 0.5)
     with pytest.raises(InputError, match="`window`"):

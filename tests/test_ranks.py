@@ -1,9 +1,15 @@
-"""How long ranks wait for each other."""
+"""How long ranks wait for each other, and what each draws."""
+
+import random
 
 import pytest
+import torch
 
 from diffclf_lightning import ranks
+from diffclf_lightning.baselines import FeatureClassifier, TimmClassifier
+from diffclf_lightning.baselines.contrastive_training import ContrastiveTraining
 from diffclf_lightning.ranks import BusyTime, waiting_share, whole
+from diffclf_lightning.training import CaptionTraining, DenoiserTraining, GrammarTraining
 
 
 @pytest.fixture
@@ -48,3 +54,23 @@ def test_nobody_waits_where_nobody_is_slower(busy):
 
 def test_one_process_has_its_own_value():
     assert ranks.of_all_ranks("own") == ["own"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [CaptionTraining, ContrastiveTraining, DenoiserTraining, FeatureClassifier, GrammarTraining,
+     TimmClassifier],
+)  # fmt: skip
+def test_every_training_draws_apart(kind, monkeypatch, seed):
+    """Of torch and of Python's own generator, which draws among several captions of a label."""
+    found = []
+    for rank in (0, 1, 2, None):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        if rank is not None:
+            monkeypatch.setattr(kind, "global_rank", rank)
+            object.__new__(kind).on_fit_start()
+        found.append((torch.rand(()).item(), random.random()))
+    assert found[0] == found[-1]
+    for of_ranks in zip(*found[:3], strict=True):
+        assert len(set(of_ranks)) == 3

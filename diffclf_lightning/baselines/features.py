@@ -29,10 +29,11 @@ class DenoiserFeatures:
     r"""The output of one block for :math:`x_t`, told nothing: frozen, and as it was loaded.
 
     "SD features" of Li et al. (ICCV 2023, Table 1) are those of the U-Net's middle block at
-    ``timestep`` 100, 8 x 8 x 1024 for Stable Diffusion 2.0 at 512. The noise of an image is drawn
-    from the seed and from its pixels, so that its features are a function of these alone (and of
-    the weights); batches change them by round-off. Nothing behind the block is computed. The model
-    is no part of a module that has this: no precision plugin rounds it, no checkpoint holds it.
+    ``timestep`` 100: 1280 channels of 8 x 8 for Stable Diffusion 2.0 at 512, where the paper writes
+    8 x 8 x 1024, the width of its text. The noise of an image is drawn from the seed and from its
+    pixels, so that its features are a function of these alone (and of the weights); batches change
+    them by round-off. Nothing behind the block is computed. The model is no part of a module that
+    has this: no precision plugin rounds it, no checkpoint holds it.
 
     Args:
         denoiser: The diffusion model.

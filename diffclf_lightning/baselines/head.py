@@ -9,8 +9,9 @@ from diffclf_lightning.errors import InputError
 class ResidualHead(nn.Module):
     """Bottleneck blocks, the mean over the grid, and a linear layer.
 
-    With the defaults it is the last stage of a ResNet-50 (He et al. 2016), which takes 1024
-    channels too: three blocks of 512, 512 and 2048 channels, the first of stride 2.
+    With the defaults it is the last stage of a ResNet-50 (He et al. 2016), on as many
+    channels as the features have: three blocks of 512, 512 and 2048 channels, the first of stride
+    2.
 
     Args:
         channels: Channels of the features.

@@ -109,19 +109,20 @@ def scene_examples(size: int) -> list[Example]:
 def left_digits(size: int) -> GreyImages:
     """Pictures of two held-out digits beside each other, labelled by the left one.
 
-    Left digits come in turn, from zero; the right one is any. They are the same in every run.
+    Left digits come in turn, from zero; the right one is any. They are the same in every run, and
+    of fewer pictures the first ones.
 
     Args:
         size: Number of pictures.
     """
-    random, digits = Random(0), HandwrittenDigits(held_out=True)
-    scenes = [
-        Scene((Thing(number % 10), Thing(random.randrange(10))), relation=LEFT, phrase="left of")
-        for number in range(size)
-    ]
-    pictures, _ = draw_scenes(random, digits, scenes)
-    labels = [scene.things[0].digit for scene in scenes]
-    keys = [
-        f"{scene.things[0].digit}{scene.things[1].digit}/{i:04d}" for i, scene in enumerate(scenes)
-    ]
-    return GreyImages(pictures[:, 0].numpy(), labels, keys)
+    digits = HandwrittenDigits(held_out=True)
+    pictures, labels, keys = [], [], []
+    for number in range(size):
+        random = Random(f"0/{number}")
+        left, right = number % 10, random.randrange(10)
+        scene = Scene((Thing(left), Thing(right)), relation=LEFT, phrase="left of")
+        picture, _ = draw_scenes(random, digits, [scene])
+        pictures.append(picture[0])
+        labels.append(left)
+        keys.append(f"{left}{right}/{number:04d}")
+    return GreyImages(torch.cat(pictures).numpy(), labels, keys)

@@ -11,6 +11,7 @@ from torch import Tensor
 from diffclf_lightning.denoisers import Denoiser, PixArt
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.optimization import make_optimizers
+from diffclf_lightning.ranks import draw_apart
 from diffclf_lightning.training.loss import denoising_loss, with_noise
 from diffclf_lightning.training.times import TimeRange, TimeSampler
 
@@ -59,6 +60,10 @@ class CaptionTraining(LightningModule):
         self.times = times or TimeRange()
         self.caption_dropout = caption_dropout
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
+
+    def on_fit_start(self) -> None:
+        """Draw noise and captions of this rank's own."""
+        draw_apart(self.global_rank)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Denoising loss of a batch."""

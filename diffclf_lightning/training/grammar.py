@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser
 from diffclf_lightning.optimization import make_optimizers
+from diffclf_lightning.ranks import draw_apart
 
 UNSAID = -100
 """What cross-entropy passes over."""
@@ -84,6 +85,10 @@ class GrammarTraining(LightningModule):
         width = denoiser.text_encoder.config.hidden_size
         self.readers = Readers(width, regions, (kinds, looks))
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
+
+    def on_fit_start(self) -> None:
+        """Draw captions of this rank's own."""
+        draw_apart(self.global_rank)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """What the readers get wrong."""

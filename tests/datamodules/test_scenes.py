@@ -215,6 +215,15 @@ def test_left_digit_is_the_label():
     assert module.classnames[images.labels[3]] == "three"
 
 
+def test_fewer_left_digits_are_the_first_ones():
+    (some,), (all_of_them,) = (LeftDigit(num_test=n).test_sets().values() for n in (7, 30))
+    assert np.array_equal(some.pixels, all_of_them.pixels[:7])
+    for kind in ("labels", "keys"):
+        assert list(getattr(some, kind)) == list(getattr(all_of_them, kind))[:7]
+    assert len({key[1] for key in all_of_them.keys}) > 5
+    assert len({picture.tobytes() for picture in all_of_them.pixels}) == 30
+
+
 def test_one_digit_may_stand_anywhere(seed):
     digits = HandwrittenDigits(held_out=False)
     scenes = [Scene((Thing(4),))] * 100
