@@ -1,6 +1,7 @@
 """The scripts of `benchmarks`, with small sizes."""
 
 import importlib
+import json
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -11,8 +12,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from diffclf_lightning import ErrorTable, InputError, MeanError, Racing
+from diffclf_lightning.cli import main
 from diffclf_lightning.denoisers import GaussianDenoiser
 from diffclf_lightning.evaluation import Noised, Timesteps, replayed
+from diffclf_lightning.metrics import clopper_pearson
 from diffclf_lightning.results import RunFolder
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -167,3 +170,52 @@ def test_classes_of_a_run_and_what_does_not_do(script, diffclf, tmp_path, monkey
     assert int(found[10]["full right"].sum()) == summary["correct"]
     with pytest.raises(InputError, match=r"of Staged.*NestedGrid"):
         list(classes.of_run(RunFolder("staged")))
+
+
+def test_systems_are_made_once_and_told_in_one_table(script, tmp_path, monkeypatch, capsys):
+    systems = script("systems")
+    commands = []
+
+    def run(command, folder):
+        commands.append(command)
+        name = command.split("--results.folder ")[-1]
+        if command.startswith("test"):
+            (folder / name).mkdir(parents=True)
+            counts = {"correct": 3, "total": 4, "evaluations_per_image": 7.0}
+            kinds = {kind: {"correct": 1, "total": 4} for kind in ("text", "image", "group")}
+            sets = {"digits": counts, "scenes": {**counts, "scores": {"l2": {"all": kinds}}}}
+            chosen = {"scenes": sets["scenes"]} if "scenes" in name else {"digits": counts}
+            summary = json.dumps({"run": {}, "sets": chosen})
+            (folder / name / "summary.json").write_text(summary)
+
+    monkeypatch.setattr(systems, "run", run)
+    for table in ("digits", "scenes", "digits"):
+        script("systems", table, "--folder", tmp_path, "--images", 4)
+    said = capsys.readouterr().out
+    assert len(commands) == len(set(commands))  # the second time nothing is left to do
+    assert sum(command.startswith("generate") for command in commands) == 1
+    assert sum(command.startswith("fit") for command in commands) == 4
+    interval = clopper_pearson(3, 4)
+    share = f"75.0 ({100 * interval.lower:.1f}-{100 * interval.upper:.1f})"
+    assert said.count(f"| `digits` | {' | '.join([share] * 7)} |") == 2
+    assert "| Diffusion classifier (l2) | all | 25.0 (" in said
+    (tmp_path / "digits-small-clip-4" / "summary.json").unlink()
+    (tmp_path / "digits-small-clip-4").rmdir()
+    script("systems", "digits", "--folder", tmp_path, "--images", 4)
+    assert [c for c in commands if "digits_clip" in c] == [commands[-1]] * 2
+
+
+def test_kinds_of_scenes_of_a_run(script, tmp_path, capsys):
+    main("test --config scenes --data.num_test 6 --model.strategy.trials 2 "
+         f"--results.folder {tmp_path}/r --trainer.accelerator cpu".split())  # fmt: skip
+    capsys.readouterr()
+    script("scenes", tmp_path / "r")
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    numbers = {(row[0].strip("| "), row[1]): int(row[2]) for row in rows}
+    report = json.loads((tmp_path / "r/summary.json").read_text())["sets"]["scenes"]
+    for score, by_tag in report["scores"].items():
+        for tag, kinds in by_tag.items():
+            assert numbers[score, tag] == kinds["text"]["total"]
+            (row,) = [r for r in rows if (r[0].strip("| "), r[1]) == (score, tag)]
+            for place, kind in enumerate(("text", "image", "group"), 3):
+                assert row[place].startswith(f"{100 * kinds[kind]['score']:.1f} (")

@@ -1,12 +1,11 @@
 """Tokens of prompts by a tokenizer of open_clip, none of which it cuts off unsaid."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from diffclf_lightning.denoisers.unknown_words import say_unknown
 from diffclf_lightning.errors import InputError
 
 
@@ -39,21 +38,5 @@ def tokens_of(tokenizer: Any, prompts: Sequence[str]) -> Tensor:
             f"Expected prompts of at most {length} tokens, begin and end included, but {prompt!r} "
             "has more. Shorten the template or the class name."
         )
-    _say_unknown(tokenizer, texts, tokens)
+    say_unknown(getattr(tokenizer, "tokenizer", None), texts, tokens)
     return tokens
-
-
-def _say_unknown(tokenizer: Any, prompts: Sequence[str], tokens: Tensor) -> None:
-    """Warn of a prompt with a word that the vocabulary does not have."""
-    own: Any = getattr(tokenizer, "tokenizer", None)
-    unknown = getattr(own, "unk_token_id", None)
-    if unknown is None or unknown in (own.eos_token_id, own.pad_token_id):
-        return
-    found = (tokens == unknown).any(dim=1)
-    if found.any():
-        warnings.warn(
-            f"{int(found.sum())} of {len(prompts)} prompts have words that the model does not "
-            f"know, as {prompts[int(torch.nonzero(found)[0])]!r} does: it reads {own.unk_token} in "
-            "their place.",
-            stacklevel=3,
-        )

@@ -11,6 +11,7 @@ from diffclf_lightning.candidates import Condition
 from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
 from diffclf_lightning.denoisers.schedules import schedule_of
+from diffclf_lightning.denoisers.unknown_words import say_unknown
 from diffclf_lightning.errors import InputError
 
 PROMPTS_PER_BATCH = 64
@@ -71,6 +72,9 @@ class TextConditionalDenoiser(PipelineDenoiser):
                 f"Expected a text encoder of width {width}, but got "
                 f"{self.text_encoder.config.hidden_size}. Take the pipeline's own."
             )
+
+    _said_unknown: bool = False
+    """Whether a word that the tokenizer does not know was told of."""
 
     @property
     def network(self) -> nn.Module:
@@ -150,7 +154,10 @@ class TextConditionalDenoiser(PipelineDenoiser):
                     f"Expected prompts of at most {longest} tokens, but {prompt!r} has "
                     f"{len(ids)}. Shorten the template or the class name."
                 )
-        return {name: torch.tensor(tokens[name]) for name in ("input_ids", "attention_mask")}
+        made = {name: torch.tensor(tokens[name]) for name in ("input_ids", "attention_mask")}
+        if not self._said_unknown:
+            self._said_unknown = say_unknown(self.tokenizer, prompts, made["input_ids"])
+        return made
 
     def unconditional(self) -> Conditioning:
         """Embedding of the empty prompt."""

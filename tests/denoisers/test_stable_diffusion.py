@@ -1,5 +1,7 @@
 """Stable Diffusion's form on tiny random weights, against loops written from the formulas."""
 
+import warnings
+
 import pytest
 import tiny
 import torch
@@ -195,3 +197,13 @@ def test_vocabulary_is_that_of_clip():
     ids = tiny.clip_tokenizer()("a photo of a cat.")["input_ids"]
     assert ids == [49406, 320, 1125, 539, 320, 2368, 269, 49407]
     assert len(tiny.clip_tokenizer()) == 49408
+
+
+def test_words_that_the_model_does_not_know_are_said_once():
+    model = AutoDenoiser.from_pretrained("diffclf/scenes")
+    with pytest.warns(UserWarning, match=r"1 of 2 prompts.*as 'a cat' does: it reads <unk>"):
+        model.condition(["a seven", "a cat"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.condition(["a dog"])
+        AutoDenoiser.from_pretrained("diffclf/scenes").condition(["a seven above a two"])
