@@ -139,6 +139,7 @@ class DiffusionClassifier(ImageClassifier):
             compile_network(self.denoiser.network, compile)
             compile_with(self.denoiser.network, context)
         self.grid, self.noise = grid, NoiseBank(seed, noise_per_image)
+        self._kept: tuple[Any, TrialSource] | None = None
         strategy = strategy or Full(trials=250)
         self.strategy = at_calibrated_level(strategy, calibration, grid, self.noise)
         self.validation_strategy = validation_strategy or Full(trials=8)
@@ -236,8 +237,12 @@ class DiffusionClassifier(ImageClassifier):
         return self._used_strategy.adaptive
 
     def _source(self, strategy: Strategy) -> TrialSource:
+        """The last one is kept, since samples may bring candidates batch by batch."""
         grid = self.grid or strategy.grid
-        return TrialSource(grid, self.noise, strategy.stages, self.denoiser.sample_shape)
+        made_of = grid, self.noise, strategy.stages, self.denoiser.sample_shape
+        if self._kept is None or self._kept[0] != made_of:
+            self._kept = made_of, TrialSource(*made_of)
+        return self._kept[1]
 
     def describe(self) -> dict[str, Any]:
         strategy = self._used_strategy

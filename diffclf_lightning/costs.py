@@ -128,8 +128,9 @@ def costs_of(lines: Sequence[Measured], runs: Mapping[str, RunFolder]) -> list[C
         A cost for each line.
     """
     costs = []
+    stored = {name: runs[name].rows([]) for name in dict.fromkeys(line.run for line in lines)}
     for line in lines:
-        every = runs[line.run].rows([])
+        every = stored[line.run]
         if every is None:
             raise InputError(
                 f"Expected {str(runs[line.run].path)!r} to hold the rows of its images, but "

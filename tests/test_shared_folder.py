@@ -32,7 +32,9 @@ def test_a_file_may_appear_late(as_second, tmp_path):
 
     late = threading.Timer(0.3, appear)
     late.start()
+    assert not (tmp_path / "r").exists()
     as_second(60.0)
+    assert (tmp_path / "r" / ".mark").exists()
     late.join()
 
 

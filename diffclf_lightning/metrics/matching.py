@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics.accuracy import Accuracy
 from diffclf_lightning.metrics.intervals import Interval
-from diffclf_lightning.metrics.report import Report, share_of
+from diffclf_lightning.metrics.report import Report, share_of, stored_report
 
 KINDS = ("text", "image", "group")
 ALL = "all"
@@ -134,7 +133,7 @@ class MatchingReport(Report):
             InputError: If a value is wanting or impossible.
         """
         named = {one.name: content[one.name] for one in fields(cls) if one.name in content}
-        try:
+        with stored_report():
             scores = {
                 name: {
                     tag: {k: Accuracy.of(one["correct"], one["total"]) for k, one in kinds.items()}
@@ -143,11 +142,6 @@ class MatchingReport(Report):
                 for name, counts in content["scores"].items()
             }
             return cls(**{**named, "scores": scores})
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"Expected the stored report of a set, but got {type(error).__name__}: {error}. "
-                "Run `diffclf test` again."
-            ) from error
 
     @property
     def counts(self) -> Counts:

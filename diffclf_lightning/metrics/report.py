@@ -1,7 +1,8 @@
 """What was measured on a set: a pure function of its rows."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -52,6 +53,18 @@ class Report(ABC):
         """What a reader of the table has to know."""
 
 
+@contextmanager
+def stored_report() -> Iterator[None]:
+    """Within, a report is made of what was stored; an InputError says what is wrong with that."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"Expected the stored report of a set, but got {type(error).__name__}: {error}. "
+            "Run `diffclf test` again."
+        ) from error
+
+
 @dataclass(frozen=True)
 class ClassificationReport(Report):
     """What was measured on a set of labelled images; shares are fractions, times in seconds."""
@@ -90,18 +103,13 @@ class ClassificationReport(Report):
             InputError: If a value is wanting or impossible.
         """
         named = {one.name: content[one.name] for one in fields(cls) if one.name in content}
-        try:
+        with stored_report():
             counts = {
                 name: Accuracy.of(one["correct"], one["total"])
                 for name, one in [("", content), *content.get("others", {}).items()]
             }
             recall = {k: v for k, v in content.items() if k.startswith("shortlist_recall")}
             return cls(**{**named, "count": counts.pop(""), "others": counts, "recall": recall})
-        except (KeyError, TypeError) as error:
-            raise InputError(
-                f"Expected the stored report of a set, but got {type(error).__name__}: {error}. "
-                "Run `diffclf test` again."
-            ) from error
 
     @property
     def accuracy(self) -> float:

@@ -104,8 +104,12 @@ def test_parts_of_other_batch_sizes_leave_nothing_out(tmp_path, capsys):
 
 def test_a_whole_tree_is_not_drawn_again(tmp_path, monkeypatch):
     generate(tmp_path / "t")
+    files = sorted((tmp_path / "t").rglob("*.png"))
+    before = [(file, file.stat().st_mtime_ns, file.read_bytes()) for file in files]
     monkeypatch.setattr(DDIMSampler, "sample", lambda *_: pytest.fail("drawn again"))
     generate(tmp_path / "t")
+    assert before
+    assert [(file, file.stat().st_mtime_ns, file.read_bytes()) for file in files] == before
 
 
 def test_index_and_images_say_what_made_them(tmp_path):
