@@ -156,24 +156,35 @@ class FlowMatching(Schedule):
         scheduler: The diffusers scheduler, or None.
         time_scale: The network is told the time multiplied by this.
         sign: -1 for networks that output :math:`x_0 - \epsilon`.
+        reversed_time: Whether the network is told 1 - t instead of t (Lumina-Image 2, SiT).
     """
 
-    def __init__(self, scheduler: Any = None, time_scale: float = 1000.0, sign: int = 1) -> None:
+    def __init__(
+        self,
+        scheduler: Any = None,
+        time_scale: float = 1000.0,
+        sign: int = 1,
+        reversed_time: bool = False,
+    ) -> None:
         super().__init__(FlowTarget(sign), scheduler)
-        self.time_scale = time_scale
+        self.time_scale, self.reversed_time = time_scale, reversed_time
 
     def timestep(self, times: Times) -> Tensor:
-        return (as_tensor(times) * self.time_scale).float()
+        told = as_tensor(times)
+        if self.reversed_time:
+            told = 1 - told
+        return (told * self.time_scale).float()
 
     def scales(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
-        sigma = timestep.float() / self.time_scale
-        return 1 - sigma, sigma
+        told = timestep.float() / self.time_scale
+        return (told, 1 - told) if self.reversed_time else (1 - told, told)
 
     def rates(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         return -torch.ones_like(alpha), torch.ones_like(sigma)
 
     def describe(self) -> dict[str, str]:
-        return {**super().describe(), "time_scale": str(self.time_scale)}
+        described = {**super().describe(), "time_scale": str(self.time_scale)}
+        return {**described, "told": "1 - t"} if self.reversed_time else described
 
 
 class EDM(Schedule):

@@ -18,6 +18,7 @@ SCHEDULES = {
     "sample": schedule_of(diffusers.DDPMScheduler(prediction_type="sample")),
     "flow": schedule_of(diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)),
     "backwards": FlowMatching(time_scale=1.0, sign=-1),
+    "reversed": FlowMatching(time_scale=1.0, sign=-1, reversed_time=True),
     "edm": EDM(),
 }
 
@@ -61,6 +62,16 @@ def test_flow_is_diffusers_interpolation_and_one_step_back(seed):
         assert at.sigma.item() == pytest.approx(scheduler.sigmas[place].item())
         back = noised.x_t - at.sigma * schedule.target.of(noised)
         assert torch.allclose(back[0], x_0, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+def test_networks_of_reversed_time_are_told_how_far_the_data_is(scale):
+    """Told 1 - t, where t of the sample is noise."""
+    at = FlowMatching(time_scale=scale, reversed_time=True)([Fraction(0), Fraction(1, 4)])
+    assert at.timestep.tolist() == pytest.approx([scale, 0.75 * scale])
+    assert at.sigma.tolist() == pytest.approx([0, 0.25])
+    assert at.alpha.tolist() == pytest.approx([1, 0.75])
+    assert at.time.tolist() == pytest.approx([0, 0.25])
 
 
 def test_edm_times_are_those_of_karras():
