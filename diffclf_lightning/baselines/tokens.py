@@ -38,5 +38,7 @@ def tokens_of(tokenizer: Any, prompts: Sequence[str]) -> Tensor:
             f"Expected prompts of at most {length} tokens, begin and end included, but {prompt!r} "
             "has more. Shorten the template or the class name."
         )
-    say_unknown(getattr(tokenizer, "tokenizer", None), texts, tokens)
+    say_unknown(
+        {"tokenizer": getattr(tokenizer, "tokenizer", None)}, {"tokenizer": tokens.tolist()}, texts
+    )
     return tokens

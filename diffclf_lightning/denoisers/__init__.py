@@ -8,12 +8,16 @@ from diffclf_lightning.denoisers.class_conditional import (
     UNetDenoiser,
 )
 from diffclf_lightning.denoisers.conditioning import Conditioning
+from diffclf_lightning.denoisers.flux import Flux
 from diffclf_lightning.denoisers.gaussian import GaussianDenoiser
+from diffclf_lightning.denoisers.latents import LatentSpace
 from diffclf_lightning.denoisers.new import NewDenoiser, NewDiT, NewUNet
 from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
 from diffclf_lightning.denoisers.pixart import PixArt, PixArtSigma
 from diffclf_lightning.denoisers.schedules import EDM, FlowMatching, Schedule, VariancePreserving
-from diffclf_lightning.denoisers.stable_diffusion import StableDiffusion
+from diffclf_lightning.denoisers.stable_diffusion import StableDiffusion, StableDiffusionXL
+from diffclf_lightning.denoisers.stable_diffusion_3 import StableDiffusion3
+from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser
 from diffclf_lightning.denoisers.transforms import ADMCrop, ResizeCenterCrop
 
 __all__ = [
@@ -25,7 +29,9 @@ __all__ = [
     "Denoiser",
     "DiTDenoiser",
     "FlowMatching",
+    "Flux",
     "GaussianDenoiser",
+    "LatentSpace",
     "NewDenoiser",
     "NewDiT",
     "NewUNet",
@@ -35,6 +41,9 @@ __all__ = [
     "ResizeCenterCrop",
     "Schedule",
     "StableDiffusion",
+    "StableDiffusion3",
+    "StableDiffusionXL",
+    "TextConditionalDenoiser",
     "UNetDenoiser",
     "VariancePreserving",
 ]

@@ -1,6 +1,6 @@
 """AutoDenoiser: the family of a pipeline, read from its ``model_index.json``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -23,6 +23,9 @@ FAMILIES = {
     "UNet2DModel": "diffclf_lightning.denoisers.class_conditional:UNetDenoiser",
     "PixArtSigmaPipeline": "diffclf_lightning.denoisers.pixart:PixArtSigma",
     "PixArtTransformer2DModel": "diffclf_lightning.denoisers.pixart:PixArt",
+    "FluxPipeline": "diffclf_lightning.denoisers.flux:Flux",
+    "StableDiffusion3Pipeline": "diffclf_lightning.denoisers.stable_diffusion_3:StableDiffusion3",
+    "StableDiffusionXLPipeline": "diffclf_lightning.denoisers.stable_diffusion:StableDiffusionXL",
     "UNet2DConditionModel": "diffclf_lightning.denoisers.stable_diffusion:StableDiffusion",
 }
 """Family by the class of its pipeline, or else of its network. A new one is a line here."""
@@ -40,6 +43,8 @@ class AutoDenoiser:
         *,
         image_size: int | None = None,
         lora: str | None = None,
+        guidance: float | None = None,
+        leave_out: Sequence[str] | None = None,
         torch_dtype: DType | torch.dtype = "float32",
         variant: str | None = None,
         revision: str | None = None,
@@ -53,6 +58,10 @@ class AutoDenoiser:
                 ``diffclf/NAME`` for a model that the package carries.
             image_size: Side of the images, for families that take several (Stable Diffusion).
             lora: LoRA weights, for families that take them (Stable Diffusion).
+            guidance: What a model is told into which guidance was distilled (FLUX.1-dev). Defaults
+                to None: 1, which is no guidance.
+            leave_out: Components that are neither fetched nor loaded, as ``text_encoder_3`` and
+                ``tokenizer_3``, T5 of Stable Diffusion 3.
             torch_dtype: Type of the weights; schedule and errors are float32 in any case.
             variant: Variant of the weights' files, ``fp16`` for instance.
             revision: Revision on the hub.
@@ -67,6 +76,7 @@ class AutoDenoiser:
         hub["local_files_only"] = local_files_only
         family = family_of(path, read_index(path, **hub))
         asked: dict[str, Any] = {"image_size": image_size, "lora": lora}
+        asked |= {"guidance": guidance, "leave_out": leave_out}
         options = {name: value for name, value in asked.items() if value is not None}
         if refused := sorted(options.keys() - family.options):
             raise InputError(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from diffclf_lightning.calibration import Calibration
 from diffclf_lightning.candidates import Condition
 from diffclf_lightning.denoisers.conditioning import Conditioning
+from diffclf_lightning.denoisers.latents import LatentSpace, keep_precision, latent_space
 from diffclf_lightning.denoisers.schedules import Schedule
 from diffclf_lightning.denoisers.transforms import ResizeCenterCrop, SquareCrop
 from diffclf_lightning.evaluation import Noised, Prediction, Timesteps
@@ -31,8 +32,7 @@ class Denoiser(nn.Module, ABC):
 
     Args:
         schedule: How samples are noised, and what the network outputs.
-        vae: Autoencoder between images and latents (diffusers ``AutoencoderKL``), or None for a
-            model of pixels.
+        vae: Autoencoder of diffusers between images and latents, or None for a model of pixels.
     """
 
     def __init__(self, schedule: Schedule, vae: nn.Module | None = None) -> None:
@@ -117,9 +117,14 @@ class Denoiser(nn.Module, ABC):
         return self.crop(size, channels)
 
     @property
+    def latent_space(self) -> LatentSpace:
+        """The latents of the model's autoencoder."""
+        return latent_space(self.vae)
+
+    @property
     def vae_factor(self) -> int:
         """Pixels along one side of a latent pixel; 1 without an autoencoder."""
-        return 1 if self.vae is None else 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return 1 if self.vae is None else self.latent_space.factor
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -128,7 +133,7 @@ class Denoiser(nn.Module, ABC):
         if self.vae is None:
             return channels, height, width
         factor = self.vae_factor
-        return self.vae.config.in_channels, height * factor, width * factor
+        return self.latent_space.image_channels, height * factor, width * factor
 
     @property
     def device(self) -> torch.device:
@@ -155,7 +160,7 @@ class Denoiser(nn.Module, ABC):
     def encode(self, images: Tensor) -> Tensor:
         """Images to ``x_0``, float32, shape ``(images, *sample_shape)``.
 
-        Of a latent model it is the posterior mean, shifted and scaled, else pixels in [-1, 1].
+        Of a latent model they are its autoencoder's (:class:`LatentSpace`), else pixels in [-1, 1].
 
         Args:
             images: uint8 in [0, 255] or floating point in [0, 1], as torchvision gives them, of
@@ -168,11 +173,14 @@ class Denoiser(nn.Module, ABC):
         if self.vae is None:
             return samples
         at_once = max(1, PIXELS // samples[0, 0].numel())
-        parts = samples.to(self.vae.dtype).split(at_once)
-        means = [self.vae.encode(part).latent_dist.mean.float() for part in parts]
-        shift = self.vae.config.get("shift_factor") or 0.0
-        scaled: Tensor = (torch.cat(means) - shift) * self.vae.config.scaling_factor
-        return scaled.contiguous()  # its layout would depend on the number of images
+        device = samples.device.type
+        precision = torch.get_autocast_dtype(device)
+        half = keep_precision(self.vae) and precision == torch.float16
+        enabled = torch.is_autocast_enabled(device) and not half
+        with torch.autocast(device, precision, enabled=enabled):
+            parts = samples.to(self.vae.dtype).split(at_once)
+            latents = torch.cat([self.latent_space.encode(part) for part in parts])
+        return latents.contiguous()  # its layout would depend on the number of images
 
     def at(self, times: Sequence[Fraction] | Tensor) -> Timesteps:
         """Times in [0, 1) as the schedule sees them, on the CPU."""

@@ -72,6 +72,7 @@ def load_components(
     names: Sequence[str],
     path: str | Path,
     *,
+    left_out: Sequence[str] = (),
     torch_dtype: torch.dtype,
     variant: str | None,
     **hub: Any,
@@ -80,13 +81,15 @@ def load_components(
 
     By the rules of ``pipeline_class`` files are fetched from the hub. ``names`` are components, and
     entries of the index that are none, ``id2label`` for instance; those that end in ``?`` may be
-    absent, and are None then. Components that have the ``variant`` come in it. ``path`` and ``hub``
-    are those of :func:`read_index`.
+    absent, and are None then; those of them that are ``left_out`` are not among the result.
+    Components that have the ``variant`` come in it. ``path`` and ``hub`` are those of
+    :func:`read_index`.
 
     Raises:
         InputError: If one is missing, damaged or not whole, or the pipeline has components that
-            the family does not know.
+            the family does not know, or cannot do without.
     """
+    _check_left_out(names, left_out)
     index = read_index(path, **hub)
     components = {name: entry for name, entry in index.items() if is_component(entry)}
     for name in names:
@@ -94,9 +97,9 @@ def load_components(
             raise unusable(
                 path, f"its model_index.json names no `{name}`. Take a pipeline that has one"
             )
-    wanted = [name.rstrip("?") for name in names]
+    wanted = [name.rstrip("?") for name in names if name.rstrip("?") not in left_out]
     others = components.keys() - wanted
-    if unknown := sorted(others - UNUSED):
+    if unknown := sorted(others - UNUSED - set(left_out)):
         raise unusable(
             path,
             f"it has `{unknown[0]}`, which {pipeline_class.__name__} does not take. "
@@ -124,6 +127,15 @@ def load_components(
         else plain.get(name)
         for name in wanted
     }
+
+
+def _check_left_out(names: Sequence[str], left_out: Sequence[str]) -> None:
+    optional = [name.rstrip("?") for name in names if name.endswith("?")]
+    if unknown := sorted(set(left_out) - set(optional)):
+        raise InputError(
+            f"Expected argument `leave_out` to name components that may be absent "
+            f"({', '.join(optional)}), but got {unknown[0]!r}."
+        )
 
 
 def is_component(entry: Any) -> TypeGuard[list[str]]:

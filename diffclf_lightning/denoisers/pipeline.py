@@ -3,7 +3,7 @@
 import inspect
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from diffclf_lightning.calibration import FILE, Calibration
 from diffclf_lightning.denoisers.base import Denoiser
+from diffclf_lightning.denoisers.latents import keep_precision
 from diffclf_lightning.denoisers.loading import load_components
 from diffclf_lightning.denoisers.wholeness import said
 from diffclf_lightning.errors import InputError
@@ -52,6 +53,7 @@ class PipelineDenoiser(Denoiser):
         cache_dir: str | None = None,
         local_files_only: bool = False,
         lora: str | None = None,
+        leave_out: Sequence[str] = (),
         **options: Any,
     ) -> Self:
         """Load a pipeline, of a ``path`` that is a folder or hub id, in evaluation mode.
@@ -66,6 +68,7 @@ class PipelineDenoiser(Denoiser):
             cls.pipeline_class,
             cls.components,
             path,
+            left_out=leave_out,
             torch_dtype=torch_dtype,
             variant=variant,
             revision=revision,
@@ -90,7 +93,7 @@ class PipelineDenoiser(Denoiser):
     def to_components(self) -> dict[str, Any]:
         """Components by their name in the pipeline, the inverse of :meth:`from_components`."""
         names = [name.rstrip("?") for name in self.components]
-        own = {name: getattr(self, name) for name in names if name != "scheduler"}
+        own = {name: getattr(self, name, None) for name in names if name != "scheduler"}
         return {**own, "scheduler": self.schedule.scheduler}
 
     def load_lora(self, path: str, **hub: Any) -> None:
@@ -123,8 +126,12 @@ class PipelineDenoiser(Denoiser):
 
     def _pipeline(self) -> Any:
         """The pipeline in diffusers, of the same components."""
-        absent = dict.fromkeys(inspect.signature(self.pipeline_class).parameters)
-        return self.pipeline_class(**{**absent, **self.to_components()})
+        parts: dict[str, Any] = {}
+        known = self.to_components()
+        for name, parameter in inspect.signature(self.pipeline_class).parameters.items():
+            default = None if parameter.default is parameter.empty else parameter.default
+            parts[name] = default if known.get(name) is None else known[name]
+        return self.pipeline_class(**parts)
 
     def pipeline(self) -> Any:
         """The pipeline in diffusers, whole, of the same components: it generates images.
@@ -151,9 +158,8 @@ class PipelineDenoiser(Denoiser):
         """
         if self.vae is not None:
             self._restore_decoder("generate images")
-            config = self.vae.config
-            latents = samples / config.scaling_factor + (config.get("shift_factor") or 0.0)
-            samples = self.vae.decode(latents.to(self.vae.dtype)).sample
+            keep_precision(self.vae)
+            samples = self.latent_space.decode(samples)
         return ((samples.float() + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
 
     def _restore_decoder(self, purpose: str) -> None:

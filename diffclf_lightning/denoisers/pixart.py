@@ -16,7 +16,11 @@ from torch import Tensor, nn
 from transformers import T5EncoderModel
 
 from diffclf_lightning.denoisers.conditioning import Conditioning
-from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser
+from diffclf_lightning.denoisers.text_conditional import (
+    TextConditionalDenoiser,
+    check_width,
+    floating,
+)
 
 
 class PixArt(TextConditionalDenoiser):
@@ -54,35 +58,48 @@ class PixArt(TextConditionalDenoiser):
         image_size: int | None = None,
         train_text_encoder: bool = False,
     ) -> None:
-        config: Any = transformer.config
-        width = config.caption_channels or config.cross_attention_dim
-        parts = (transformer, scheduler, text_encoder, tokenizer, vae, image_size)
-        super().__init__(*parts, train_text_encoder, width)
+        super().__init__(
+            transformer=transformer,
+            scheduler=scheduler,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            vae=vae,
+            image_size=image_size,
+            train_text_encoder=train_text_encoder,
+        )
+        check_width(text_encoder, self.config.caption_channels or self.config.cross_attention_dim)
         self.masked = isinstance(text_encoder, T5EncoderModel)
 
     @property
-    def max_tokens(self) -> int:
-        return self.t5_tokens if self.masked else super().max_tokens
+    def token_limits(self) -> dict[str, int]:
+        if self.masked:
+            return {"tokenizer": self.t5_tokens}
+        return {"tokenizer": int(self.text_encoder.config.max_position_embeddings)}
 
-    def tokens(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        return super().tokens([prompt.lower().strip() for prompt in prompts])
+    def spoken(self, prompts: Sequence[str]) -> list[str]:
+        return [prompt.lower().strip() for prompt in prompts]
 
-    def _told(self, tokens: Mapping[str, Tensor]) -> Conditioning:
+    def told(self, prompts: Sequence[str]) -> Conditioning:
+        """Last hidden states of the text encoder, and with T5 the mask of its padding."""
+        tokens = self.tokens(prompts)
         if not self.masked:
-            return super()._told(tokens)
+            states = self.text_encoder(tokens["input_ids"])[0]
+            return Conditioning({"encoder_hidden_states": states})
         mask = tokens["attention_mask"]
         states = self.text_encoder(tokens["input_ids"], attention_mask=mask)[0]
         return Conditioning({"encoder_hidden_states": states, "encoder_attention_mask": mask})
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
         dtype = self.transformer.dtype
-        told = {keyword: tensor.to(dtype) for keyword, tensor in conditioning.items()}
         output: Tensor = self.transformer(
-            x_t.to(dtype), timestep=timestep, added_cond_kwargs=self._size_of(x_t, dtype), **told
+            x_t.to(dtype),
+            timestep=timestep,
+            added_cond_kwargs=self._added(x_t, dtype),
+            **floating(conditioning, dtype),
         ).sample
         return output[:, : x_t.shape[1]]
 
-    def _size_of(self, x_t: Tensor, dtype: torch.dtype) -> dict[str, Tensor | None]:
+    def _added(self, x_t: Tensor, dtype: torch.dtype) -> dict[str, Tensor | None]:
         """Height, width and aspect ratio of the image, where the network was trained with them."""
         if not self.transformer.use_additional_conditions:
             return {"resolution": None, "aspect_ratio": None}

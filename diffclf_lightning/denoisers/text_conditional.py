@@ -1,7 +1,8 @@
-"""Denoisers conditioned on text: what Stable Diffusion and PixArt have in common."""
+"""Denoisers conditioned on text: what all families that are told prompts have in common."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
@@ -10,71 +11,74 @@ from torch import Tensor, nn
 from diffclf_lightning.candidates import Condition
 from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
-from diffclf_lightning.denoisers.schedules import schedule_of
+from diffclf_lightning.denoisers.prompt_lengths import PromptLengths
+from diffclf_lightning.denoisers.schedules import Schedule, schedule_of
 from diffclf_lightning.denoisers.unknown_words import say_unknown
 from diffclf_lightning.errors import InputError
 
-PROMPTS_PER_BATCH = 64
-
 
 class TextConditionalDenoiser(PipelineDenoiser):
-    """A network that is told the last hidden states of one text encoder.
+    """A network that text encoders tell what to draw.
+
+    A family names its pipeline and components, the network first, and says what the network is told
+    of prompts (:meth:`told`) and how it is called (:meth:`forward`).
 
     Args:
-        network: The diffusers network. A subclass calls it as its pipeline does.
-        scheduler: The scheduler that it was trained with.
-        text_encoder: Its text encoder.
-        tokenizer: Its tokenizer.
-        vae: ``AutoencoderKL``, or None for a model of pixels.
-        image_size: Side of the images, a multiple of the autoencoder's factor. Defaults to None:
-            the size that the network was trained with.
-        train_text_encoder: Whether ``fit`` trains the text encoder too.
-        width: Width of the text that the network takes.
+        image_size: Side of the images, a multiple of :attr:`size_multiple`. Defaults to None: the
+            size that the network was trained with.
+        train_text_encoder: Whether ``fit`` trains the text encoders too.
+        **components: Components of the pipeline by name: the network, ``scheduler``, ``vae``,
+            ``text_encoder`` and ``tokenizer``, ``text_encoder_2`` and ``tokenizer_2``, ...
 
     Raises:
         InputError: If the parts do not fit each other.
     """
 
     options = frozenset({"image_size"})
-
+    default_size: ClassVar[int] = 128
+    """Side of the samples, where the network's configuration does not say it."""
+    max_tokens: ClassVar[Mapping[str, int]] = {}
+    """Length of a prompt in tokens for tokenizers that have no limit of their own, by name."""
     text_encoder: Any
     tokenizer: Any
+    prompts_at_once: ClassVar[int] = 64
+    """Prompts that are encoded together: 1 where they are padded to the longest of them."""
 
     def __init__(
         self,
-        network: nn.Module,
-        scheduler: SchedulerMixin,
-        text_encoder: nn.Module,
-        tokenizer: Any,
-        vae: nn.Module | None,
-        image_size: int | None,
-        train_text_encoder: bool,
-        width: int,
+        *,
+        image_size: int | None = None,
+        train_text_encoder: bool = False,
+        **components: Any,
     ) -> None:
-        super().__init__(schedule_of(scheduler), vae)
-        self.add_module(self.components[0], network)
-        self.text_encoder, self.tokenizer = text_encoder, tokenizer
-        text_encoder.requires_grad_(train_text_encoder)
-        config, factor = self._config, self.vae_factor
-        self.size = config.sample_size if image_size is None else image_size // factor
-        if image_size is not None and image_size % factor:
+        vae = components.pop("vae", None)
+        super().__init__(self.schedule_of(components.pop("scheduler")), vae)
+        for name, component in components.items():
+            setattr(self, name, component)
+        for encoder in self.text_encoders.values():
+            encoder.requires_grad_(train_text_encoder)
+        self.size = self._size_of(image_size)
+        if vae is not None and self.latent_space.channels != self.sample_shape[0]:
             raise InputError(
-                f"Expected argument `image_size` as a multiple of {factor}, but got {image_size}."
-            )
-        if vae is not None and self.vae.config.latent_channels != config.in_channels:
-            raise InputError(
-                f"Expected a network of {self.vae.config.latent_channels} channels, as the latents "
-                f"have, but got {config.in_channels}. Inpainting and editing models are not "
+                f"Expected a network of {self.latent_space.channels} channels, as the latents "
+                f"have, but got {self.sample_shape[0]}. Inpainting and editing models are not "
                 "supported."
             )
-        if self.text_encoder.config.hidden_size != width:
-            raise InputError(
-                f"Expected a text encoder of width {width}, but got "
-                f"{self.text_encoder.config.hidden_size}. Take the pipeline's own."
-            )
 
-    _said_unknown: bool = False
-    """Whether a word that the tokenizer does not know was told of."""
+    def _size_of(self, image_size: int | None) -> int:
+        if image_size is None:
+            return int(self.config.get("sample_size") or self.default_size)
+        if image_size < 1 or image_size % self.size_multiple:
+            raise InputError(
+                f"Expected argument `image_size` as a multiple of {self.size_multiple}, but got "
+                f"{image_size}."
+            )
+        return image_size // self.vae_factor
+
+    @staticmethod
+    def schedule_of(scheduler: SchedulerMixin) -> Schedule:
+        """The schedule of the family, by the scheduler of its pipeline."""
+        return schedule_of(scheduler)
 
     @property
     def network(self) -> nn.Module:
@@ -82,91 +86,161 @@ class TextConditionalDenoiser(PipelineDenoiser):
         return network
 
     @property
-    def _config(self) -> Any:
+    def config(self) -> Any:
+        """Configuration of the network."""
         return self.network.config
 
     @property
+    def text_encoders(self) -> dict[str, Any]:
+        """The text encoders that there are, by name."""
+        return self._parts("text_encoder")
+
+    @property
+    def tokenizers(self) -> dict[str, Any]:
+        """The tokenizers that there are, by name."""
+        return self._parts("tokenizer")
+
+    def _parts(self, begin: str) -> dict[str, Any]:
+        names = [name.rstrip("?") for name in self.components if name.startswith(begin)]
+        found = {name: getattr(self, name, None) for name in names}
+        return {name: part for name, part in found.items() if part is not None}
+
+    @property
+    def size_multiple(self) -> int:
+        """What the side of an image is a multiple of, in pixels."""
+        return self.vae_factor * int(self.config.get("patch_size") or 1)
+
+    @property
     def chosen_options(self) -> dict[str, Any]:
-        trained = any(weight.requires_grad for weight in self.text_encoder.parameters())
+        encoders = self.text_encoders.values()
+        trained = any(weight.requires_grad for each in encoders for weight in each.parameters())
         return {"image_size": self.size * self.vae_factor, "train_text_encoder": trained}
 
     @property
     def sample_shape(self) -> tuple[int, int, int]:
-        return self._config.in_channels, self.size, self.size
+        return self.config.in_channels, self.size, self.size
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of what is trained: frozen text encoders stay as they are in use."""
+        super().train(mode)
+        for encoder in self.text_encoders.values():
+            if not any(weight.requires_grad for weight in encoder.parameters()):
+                encoder.eval()
+        return self
 
     @property
-    def max_tokens(self) -> int:
-        """Length of a prompt in tokens, begin and end included."""
-        return int(self.text_encoder.config.max_position_embeddings)
+    def token_limits(self) -> dict[str, int]:
+        """Length of a prompt in tokens, begin and end included, by the name of the tokenizer."""
+        return {
+            name: self.max_tokens.get(name, tokenizer.model_max_length)
+            for name, tokenizer in self.tokenizers.items()
+        }
+
+    def spoken(self, prompts: Sequence[str]) -> list[str]:
+        """Prompts as the tokenizers read them."""
+        return list(prompts)
 
     def check(self, conditions: Sequence[Condition]) -> None:
-        self.tokens([prompt for condition in conditions for prompt in _prompts(condition)])
+        self._check([prompt for condition in conditions for prompt in _prompts(condition)])
+
+    def _check(self, prompts: Sequence[str]) -> None:
+        lengths = PromptLengths(self.tokenizers, self.token_limits, self.spoken(prompts))
+        lengths.check()
+        if not self._said:
+            self._said = lengths.say_cut() | say_unknown(self.tokenizers, lengths.tokens, prompts)
+
+    _said: bool = False
+    """Whether it was told of prompts that are not read as they are written."""
 
     def condition(self, conditions: Sequence[Condition]) -> Conditioning:
-        """Text embeddings of prompts; the mean over the prompts of a tuple.
-
-        They are last hidden states, ``encoder_hidden_states`` of shape
-        ``(conditions, max_tokens, width)``.
+        """What the network is told of prompts; the mean over the prompts of a tuple.
 
         Raises:
-            InputError: If a prompt is longer than the text encoder can read, or is no text.
+            InputError: If a prompt is longer than the text encoders can read, or is no text.
         """
         groups = [_prompts(condition) for condition in conditions]
-        tokens = self.tokens([prompt for group in groups for prompt in group])
-        # All prompts together may be gigabytes: the device gets them when it is known to have room.
-        home = self.device if self.training else torch.device("cpu")
-        with self.speaking(self.text_encoder):
-            parts = [
-                self._told({name: part.to(self.device) for name, part in some.items()}).to(home)
-                for some in _parts(tokens)
-            ]
-        told = Conditioning.cat(parts)
+        prompts = [prompt for group in groups for prompt in group]
+        self._check(prompts)
+        told = self._told_in_parts(prompts)
         return told.mean([len(group) for group in groups]).where_it_fits(self.device)
 
-    def _told(self, tokens: Mapping[str, Tensor]) -> Conditioning:
-        """What the network is told of some tokens, of shape ``(prompts, max_tokens)`` each."""
-        states = self.text_encoder(tokens["input_ids"])[0]
-        return Conditioning({"encoder_hidden_states": states})
+    def _told_in_parts(self, prompts: Sequence[str]) -> Conditioning:
+        # All prompts together may be gigabytes: the device gets them when it is known to have room.
+        home = self.device if self.training else torch.device("cpu")
+        step = self.prompts_at_once
+        with self.speaking(*self.text_encoders.values()):
+            parts = [
+                self.told(prompts[start : start + step]).to(home)
+                for start in range(0, len(prompts), step)
+            ]
+        return Conditioning.cat(parts)
+
+    def unconditional(self) -> Conditioning:
+        """What the network is told where nothing is said, one row."""
+        with self.speaking(*self.text_encoders.values()):
+            return self.told_nothing().where_it_fits(self.device)
+
+    @abstractmethod
+    def told(self, prompts: Sequence[str]) -> Conditioning:
+        """What the network is told of some prompts, one row each; text encoders are in place."""
+
+    def told_nothing(self) -> Conditioning:
+        """What the network is told for "nothing said", one row: the empty prompt."""
+        return self.told([""])
+
+    def encode_prompt(self, prompts: Sequence[str], **options: Any) -> Any:
+        """What diffusers' pipeline of the family makes of prompts.
+
+        Args:
+            prompts: The prompts.
+            **options: Further arguments of the pipeline's ``encode_prompt``.
+        """
+        return self._pipeline().encode_prompt(list(prompts), device=self.device, **options)
 
     def tokens(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """What the tokenizer makes of prompts, padded to :attr:`max_tokens`.
+        """What the tokenizer of a model with one text encoder makes of prompts.
 
         Args:
             prompts: The prompts.
 
         Returns:
-            ``input_ids`` and ``attention_mask``, int64, each of shape ``(prompts, max_tokens)``.
-
-        Raises:
-            InputError: If a prompt is longer.
+            ``input_ids`` and ``attention_mask``, int64, padded to the limit, each of shape
+            ``(prompts, limit)``, on the device.
         """
-        longest = self.max_tokens
-        tokens = self.tokenizer(
-            list(prompts),
-            truncation=False,
+        ((name, tokenizer),) = self.tokenizers.items()
+        tokens = tokenizer(
+            self.spoken(prompts),
             padding="max_length",
-            max_length=longest,
+            max_length=self.token_limits[name],
             return_attention_mask=True,
+            return_tensors="pt",
         )
-        for prompt, ids in zip(prompts, tokens["input_ids"], strict=True):
-            if len(ids) > longest:
-                raise InputError(
-                    f"Expected prompts of at most {longest} tokens, but {prompt!r} has "
-                    f"{len(ids)}. Shorten the template or the class name."
-                )
-        made = {name: torch.tensor(tokens[name]) for name in ("input_ids", "attention_mask")}
-        if not self._said_unknown:
-            self._said_unknown = say_unknown(self.tokenizer, prompts, made["input_ids"])
-        return made
-
-    def unconditional(self) -> Conditioning:
-        """Embedding of the empty prompt."""
-        return self.condition([""])
+        return {part: tokens[part].to(self.device) for part in ("input_ids", "attention_mask")}
 
 
-def _parts(tokens: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
-    split = {name: tensor.split(PROMPTS_PER_BATCH) for name, tensor in tokens.items()}
-    return [dict(zip(split, part, strict=True)) for part in zip(*split.values(), strict=True)]
+def floating(conditioning: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Tensors as a network takes them: numbers with a fraction in its type."""
+    return {
+        keyword: tensor.to(dtype) if tensor.is_floating_point() else tensor
+        for keyword, tensor in conditioning.items()
+    }
+
+
+def check_width(encoder: Any, width: int) -> None:
+    """Refuse a text encoder of another width than the network takes.
+
+    Args:
+        encoder: The text encoder.
+        width: The width that is needed.
+
+    Raises:
+        InputError: If it has another.
+    """
+    if encoder.config.hidden_size != width:
+        raise InputError(
+            f"Expected a text encoder of width {width}, but got {encoder.config.hidden_size}. Take "
+            "the pipeline's own."
+        )
 
 
 def _prompts(condition: Condition) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ def test_unknown_embedded_model_is_named():
         (None, "it has no model_index.json"),
         ("{", "is no JSON"),
         ("[]", "is no JSON object"),
-        (json.dumps({"_class_name": "FluxPipeline"}), "names 'FluxPipeline'"),
+        (json.dumps({"_class_name": "WanPipeline"}), "names 'WanPipeline'"),
     ],
 )
 def test_folder_without_a_usable_pipeline(tmp_path, content, message):

@@ -119,7 +119,7 @@ def test_the_empty_prompt_is_the_negative_prompt_of_the_pipeline(folder):
     kind = PixArtSigmaPipeline if folder.name.startswith("sigma") else PixArtAlphaPipeline
     model = load(folder)
     _, _, expected, mask = kind.from_pretrained(folder).encode_prompt(
-        "x", max_sequence_length=model.max_tokens
+        "x", max_sequence_length=model.token_limits["tokenizer"]
     )
     told, said = model.unconditional(), int(mask.sum())
     ours = told["encoder_hidden_states"][:, :said]
@@ -153,7 +153,7 @@ def test_saved_folder_loads_as_the_same_model(folder, tmp_path):
     again = load(tmp_path)
     assert type(again) is type(model)
     check_same_weights(again, model)
-    assert again.max_tokens == model.max_tokens
+    assert again.token_limits == model.token_limits
 
 
 def test_the_true_noise_gives_the_clean_sample(folder, seed):

@@ -1,0 +1,96 @@
+"""Latent spaces: what a model sees of an image, by the kind of its autoencoder."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class LatentSpace:
+    """Latents of diffusers' ``AutoencoderKL``: the posterior mean, shifted and scaled.
+
+    Where the autoencoder has a mean and a standard deviation of each channel, these come first.
+
+    Args:
+        vae: The autoencoder.
+    """
+
+    def __init__(self, vae: nn.Module) -> None:
+        self.vae: Any = vae
+        self.config: Any = vae.config
+
+    @property
+    def factor(self) -> int:
+        """Pixels along one side of a latent pixel."""
+        return int(2 ** (len(self.config.block_out_channels) - 1))
+
+    @property
+    def channels(self) -> int:
+        """Channels of the latents."""
+        return int(self.config.latent_channels)
+
+    @property
+    def image_channels(self) -> int:
+        """Channels of the images."""
+        return int(self.config.in_channels)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Latents of pixels.
+
+        Args:
+            pixels: In [-1, 1], in the autoencoder's type, of shape
+                ``(images, image_channels, height, width)``.
+
+        Returns:
+            Float32, shape ``(images, channels, height / factor, width / factor)``.
+        """
+        return self._standardised(self.vae.encode(pixels).latent_dist.mean.float())
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pixels of latents, the inverse of :meth:`encode`, about in [-1, 1]."""
+        pixels: Tensor = self.vae.decode(self._restored(latents).to(self.vae.dtype)).sample
+        return pixels
+
+    def _standardised(self, latents: Tensor) -> Tensor:
+        mean, deviation = self._statistics(latents)
+        return (latents - mean) / deviation * self._scale
+
+    def _restored(self, latents: Tensor) -> Tensor:
+        mean, deviation = self._statistics(latents)
+        return latents / self._scale * deviation + mean
+
+    def _statistics(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """What is subtracted of latents, and what they are divided by."""
+        mean, deviation = self.config.get("latents_mean"), self.config.get("latents_std")
+        if mean is None or deviation is None:
+            return latents.new_tensor(self.config.get("shift_factor") or 0.0), latents.new_ones(())
+        shape = (-1, *(1,) * (latents.ndim - 2))
+        return latents.new_tensor(mean).view(shape), latents.new_tensor(deviation).view(shape)
+
+    @property
+    def _scale(self) -> float:
+        return float(self.config.get("scaling_factor") or 1.0)
+
+
+SPACES: dict[str, type[LatentSpace]] = {}
+"""Latent space by the class of the autoencoder, where it is not that of ``AutoencoderKL``."""
+
+
+def latent_space(vae: nn.Module) -> LatentSpace:
+    """The latent space of an autoencoder.
+
+    Args:
+        vae: An autoencoder of diffusers.
+    """
+    return SPACES.get(type(vae).__name__, LatentSpace)(vae)
+
+
+def keep_precision(vae: Any) -> bool:
+    """Take float32 for an autoencoder whose values overflow in float16, and say whether they do.
+
+    diffusers marks them with ``force_upcast``.
+    """
+    overflows = bool(vae.config.get("force_upcast"))
+    if overflows and vae.dtype == torch.float16:
+        vae.to(torch.float32)
+    return overflows
