@@ -8,6 +8,8 @@ from torch import nn
 from diffclf_lightning.errors import InputError
 
 DType = Literal["float32", "float16", "bfloat16"]
+Offload = Literal["model", "sequential"]
+"""How modules are kept on the CPU but while they run: as a whole, or layer by layer."""
 Module = TypeVar("Module", bound=nn.Module)
 
 

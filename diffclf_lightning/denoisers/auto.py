@@ -9,8 +9,9 @@ import torch
 
 from diffclf_lightning.denoisers.loading import is_component, read_index
 from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
+from diffclf_lightning.denoisers.single_file import described_by
 from diffclf_lightning.denoisers.wholeness import unusable
-from diffclf_lightning.devices import DType
+from diffclf_lightning.devices import DType, Offload
 from diffclf_lightning.errors import InputError
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -30,6 +31,7 @@ FAMILIES = {
 }
 """Family by the class of its pipeline, or else of its network. A new one is a line here."""
 
+EXTENDING = "docs/extending/model-family.md"
 NETWORKS = ("transformer", "unet")
 """Names of the network in pipelines."""
 
@@ -45,6 +47,9 @@ class AutoDenoiser:
         lora: str | None = None,
         guidance: float | None = None,
         leave_out: Sequence[str] | None = None,
+        config: str | None = None,
+        quantization_config: Any = None,
+        text_encoder_offload: Offload | None = None,
         torch_dtype: DType | torch.dtype = "float32",
         variant: str | None = None,
         revision: str | None = None,
@@ -54,14 +59,21 @@ class AutoDenoiser:
         """Load a denoiser, in evaluation mode.
 
         Args:
-            pretrained_model_name_or_path: Folder of a diffusers pipeline, hub id, or
-                ``diffclf/NAME`` for a model that the package carries.
+            pretrained_model_name_or_path: Folder of a diffusers pipeline, hub id, file of weights
+                as they were published (``.safetensors``), or ``diffclf/NAME`` for a model that the
+                package carries.
             image_size: Side of the images, for families that take several (Stable Diffusion).
             lora: LoRA weights, for families that take them (Stable Diffusion).
             guidance: What a model is told into which guidance was distilled (FLUX.1-dev). Defaults
                 to None: 1, which is no guidance.
             leave_out: Components that are neither fetched nor loaded, as ``text_encoder_3`` and
                 ``tokenizer_3``, T5 of Stable Diffusion 3.
+            config: Folder or hub id of the pipeline that a file of weights belongs to, which gives
+                what the file lacks. Defaults to None: the one that diffusers infers.
+            quantization_config: diffusers' ``PipelineQuantizationConfig``, or its arguments.
+            text_encoder_offload: Keeps text encoders on the CPU but while they speak: ``model``
+                moves each as a whole, ``sequential`` layer by layer. For evaluation. Defaults to
+                None: they leave the GPU when they have spoken.
             torch_dtype: Type of the weights; schedule and errors are float32 in any case.
             variant: Variant of the weights' files, ``fp16`` for instance.
             revision: Revision on the hub.
@@ -74,9 +86,11 @@ class AutoDenoiser:
         path = _resolve(pretrained_model_name_or_path)
         hub: dict[str, Any] = {"revision": revision, "cache_dir": cache_dir}
         hub["local_files_only"] = local_files_only
-        family = family_of(path, read_index(path, **hub))
+        described = described_by(path, config) if Path(path).is_file() else path
+        family = family_of(path, read_index(described, **hub))
         asked: dict[str, Any] = {"image_size": image_size, "lora": lora}
         asked |= {"guidance": guidance, "leave_out": leave_out}
+        asked |= {"text_encoder_offload": text_encoder_offload}
         options = {name: value for name, value in asked.items() if value is not None}
         if refused := sorted(options.keys() - family.options):
             raise InputError(
@@ -84,7 +98,15 @@ class AutoDenoiser:
                 f"{options[refused[0]]!r}. {family.__name__} does not take it: leave it out."
             )
         dtype = getattr(torch, torch_dtype) if isinstance(torch_dtype, str) else torch_dtype
-        return family.from_pretrained(path, torch_dtype=dtype, variant=variant, **hub, **options)
+        return family.from_pretrained(
+            path,
+            torch_dtype=dtype,
+            variant=variant,
+            config=config,
+            quantization_config=quantization_config,
+            **hub,
+            **options,
+        )
 
 
 def family_of(path: str, index: Mapping[str, Any]) -> type[PipelineDenoiser]:
@@ -105,7 +127,7 @@ def family_of(path: str, index: Mapping[str, Any]) -> type[PipelineDenoiser]:
     raise unusable(
         path,
         f"its model_index.json names {index.get('_class_name')!r}, and neither that nor its "
-        f"network is one of {', '.join(FAMILIES)}",
+        f"network is one of {', '.join(FAMILIES)}. To write a family see {EXTENDING}",
     )
 
 

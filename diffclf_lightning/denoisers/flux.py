@@ -34,7 +34,7 @@ class Flux(TextConditionalDenoiser):
         "tokenizer_2",
         "vae",
     )
-    options = frozenset({"image_size", "lora", "guidance"})
+    options = frozenset({"lora", "guidance"})
     max_tokens: ClassVar[Mapping[str, int]] = {"tokenizer_2": 512}
 
     transformer: Any

@@ -16,6 +16,7 @@ import transformers
 from diffusers import DiffusionPipeline, ModelMixin
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from diffclf_lightning.denoisers.quantized import of_component
 from diffclf_lightning.denoisers.wholeness import (
     FETCH,
     check_tokenizer_files,
@@ -45,8 +46,7 @@ def read_index(path: str | Path, **hub: Any) -> dict[str, Any]:
     if Path(path).is_file():
         raise unusable(
             path,
-            "it is one file. Take the pipeline's folder, or make one: "
-            "diffusers' `from_single_file`, then `save_pretrained`",
+            "it is one file, and no folder. Name the pipeline's folder",
         )
     if not Path(path).is_dir():
         try:
@@ -75,6 +75,7 @@ def load_components(
     left_out: Sequence[str] = (),
     torch_dtype: torch.dtype,
     variant: str | None,
+    quantized: Any = None,
     **hub: Any,
 ) -> dict[str, Any]:
     """Load what a family needs of a pipeline, and nothing else: components by name, in order.
@@ -82,8 +83,8 @@ def load_components(
     By the rules of ``pipeline_class`` files are fetched from the hub. ``names`` are components, and
     entries of the index that are none, ``id2label`` for instance; those that end in ``?`` may be
     absent, and are None then; those of them that are ``left_out`` are not among the result.
-    Components that have the ``variant`` come in it. ``path`` and ``hub`` are those of
-    :func:`read_index`.
+    Components that have the ``variant`` come in it, and ``quantized`` where that says so. ``path``
+    and ``hub`` are those of :func:`read_index`.
 
     Raises:
         InputError: If one is missing, damaged or not whole, or the pipeline has components that
@@ -122,7 +123,7 @@ def load_components(
         )
     plain = {name: entry for name, entry in index.items() if not isinstance(entry, list)}
     return {
-        name: _load(path, folder / name, components[name], torch_dtype, variant)
+        name: load_component(path, folder / name, components[name], torch_dtype, variant, quantized)
         if name in components
         else plain.get(name)
         for name in wanted
@@ -143,9 +144,27 @@ def is_component(entry: Any) -> TypeGuard[list[str]]:
     return isinstance(entry, list) and len(entry) == 2 and None not in entry
 
 
-def _load(
-    path: str | Path, folder: Path, entry: Sequence[str], dtype: torch.dtype, variant: str | None
+def load_component(
+    path: str | Path,
+    folder: Path,
+    entry: Sequence[str],
+    dtype: torch.dtype,
+    variant: str | None = None,
+    quantized: Any = None,
 ) -> Any:
+    """Load one component, whole.
+
+    Args:
+        path: The pipeline, for messages.
+        folder: Folder of the component.
+        entry: What the index says of it: its library and class.
+        dtype: Type of the weights.
+        variant: Variant of the weights' files, taken where the component has it.
+        quantized: What is loaded quantised.
+
+    Raises:
+        InputError: If it is missing, damaged or not whole.
+    """
     if not folder.is_dir():
         raise unusable(path, f"it has no folder `{folder.name}`. {FETCH}")
     kind = component_class(path, *entry)
@@ -156,6 +175,9 @@ def _load(
         options["ignore_mismatched_sizes"] = issubclass(kind, PreTrainedModel)
         if variant in variants(folder):
             options["variant"] = variant
+        own = of_component(quantized, folder.name, diffusers=issubclass(kind, ModelMixin))
+        if own is not None:
+            options["quantization_config"] = own
         if not (folder / "config.json").is_file():  # transformers would take its defaults
             raise unusable(path, f"its {folder.name}/config.json is missing. {FETCH}")
     if issubclass(kind, PreTrainedTokenizerBase):

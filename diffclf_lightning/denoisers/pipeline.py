@@ -18,6 +18,13 @@ from diffclf_lightning.calibration import FILE, Calibration
 from diffclf_lightning.denoisers.base import Denoiser
 from diffclf_lightning.denoisers.latents import keep_precision
 from diffclf_lightning.denoisers.loading import load_components
+from diffclf_lightning.denoisers.quantized import quantization
+from diffclf_lightning.denoisers.single_file import (
+    check_no_config,
+    check_single_file,
+    described_by,
+    load_single_file,
+)
 from diffclf_lightning.denoisers.wholeness import said
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
@@ -54,6 +61,8 @@ class PipelineDenoiser(Denoiser):
         local_files_only: bool = False,
         lora: str | None = None,
         leave_out: Sequence[str] = (),
+        config: str | None = None,
+        quantization_config: Any = None,
         **options: Any,
     ) -> Self:
         """Load a pipeline, of a ``path`` that is a folder or hub id, in evaluation mode.
@@ -64,16 +73,24 @@ class PipelineDenoiser(Denoiser):
         if lora is not None:
             cls._check_lora(lora)
         hub: dict[str, Any] = {"cache_dir": cache_dir, "local_files_only": local_files_only}
-        loaded = load_components(
-            cls.pipeline_class,
-            cls.components,
-            path,
-            left_out=leave_out,
-            torch_dtype=torch_dtype,
-            variant=variant,
-            revision=revision,
-            **hub,
-        )
+        if Path(path).is_file():
+            check_single_file(path, variant, quantization_config, leave_out)
+            described = described_by(path, config)
+            wanted = (cls.pipeline_class, cls.components, path, described)
+            loaded = load_single_file(*wanted, torch_dtype=torch_dtype, revision=revision, **hub)
+        else:
+            check_no_config(path, config)
+            loaded = load_components(
+                cls.pipeline_class,
+                cls.components,
+                path,
+                left_out=leave_out,
+                torch_dtype=torch_dtype,
+                variant=variant,
+                quantized=quantization(quantization_config),
+                revision=revision,
+                **hub,
+            )
         denoiser = cls.from_components(loaded, **options)
         denoiser._decoder = _detached_decoder(denoiser.vae)
         if lora is not None:

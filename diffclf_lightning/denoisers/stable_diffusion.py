@@ -34,7 +34,7 @@ class StableDiffusion(TextConditionalDenoiser):
 
     pipeline_class = diffusers.StableDiffusionPipeline
     components = ("unet", "scheduler", "text_encoder", "tokenizer", "vae?")
-    options = frozenset({"image_size", "lora"})
+    options = frozenset({"lora"})
 
     unet: Any
 
@@ -92,7 +92,7 @@ class StableDiffusionXL(TextConditionalDenoiser):
         "vae",
         "force_zeros_for_empty_prompt?",
     )
-    options = frozenset({"image_size", "lora"})
+    options = frozenset({"lora"})
 
     unet: Any
 

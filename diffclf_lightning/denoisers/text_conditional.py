@@ -1,10 +1,13 @@
 """Denoisers conditioned on text: what all families that are told prompts have in common."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import torch
+from accelerate import cpu_offload
+from accelerate.hooks import remove_hook_from_module
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor, nn
 
@@ -14,6 +17,7 @@ from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
 from diffclf_lightning.denoisers.prompt_lengths import PromptLengths
 from diffclf_lightning.denoisers.schedules import Schedule, schedule_of
 from diffclf_lightning.denoisers.unknown_words import say_unknown
+from diffclf_lightning.devices import Offload
 from diffclf_lightning.errors import InputError
 
 
@@ -34,7 +38,9 @@ class TextConditionalDenoiser(PipelineDenoiser):
         InputError: If the parts do not fit each other.
     """
 
-    options = frozenset({"image_size"})
+    options = frozenset({"image_size", "text_encoder_offload"})
+    text_encoder_offload: Offload | None = None
+    """How text encoders are kept on the CPU but while they speak, or None."""
     default_size: ClassVar[int] = 128
     """Side of the samples, where the network's configuration does not say it."""
     max_tokens: ClassVar[Mapping[str, int]] = {}
@@ -64,6 +70,46 @@ class TextConditionalDenoiser(PipelineDenoiser):
                 f"have, but got {self.sample_shape[0]}. Inpainting and editing models are not "
                 "supported."
             )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.options |= TextConditionalDenoiser.options
+
+    @classmethod
+    def from_components(
+        cls,
+        components: Mapping[str, Any],
+        text_encoder_offload: Offload | None = None,
+        **options: Any,
+    ) -> Self:
+        denoiser = super().from_components(components, **options)
+        denoiser.text_encoder_offload = text_encoder_offload
+        return denoiser
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Leave text encoders where they are, if they are kept on the CPU."""
+        if self.text_encoder_offload is None or not recurse:
+            whole: Self = super()._apply(fn, recurse)
+            return whole
+        for name, child in self.named_children():
+            if name not in self.text_encoders:
+                child._apply(fn)
+        rest: Self = super()._apply(fn, recurse=False)
+        return rest
+
+    @contextmanager
+    def speaking(self, *encoders: nn.Module) -> Iterator[None]:
+        if self.text_encoder_offload != "sequential":
+            with super().speaking(*encoders):
+                yield
+            return
+        for encoder in encoders:
+            cpu_offload(encoder, self.device)
+        try:
+            yield
+        finally:
+            for encoder in encoders:
+                remove_hook_from_module(encoder, recurse=True)
 
     def _size_of(self, image_size: int | None) -> int:
         if image_size is None:
