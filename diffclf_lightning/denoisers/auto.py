@@ -86,7 +86,7 @@ class AutoDenoiser:
         path = _resolve(pretrained_model_name_or_path)
         hub: dict[str, Any] = {"revision": revision, "cache_dir": cache_dir}
         hub["local_files_only"] = local_files_only
-        described = described_by(path, config) if Path(path).is_file() else path
+        described = described_by(path, config, **hub) if Path(path).is_file() else path
         family = family_of(path, read_index(described, **hub))
         asked: dict[str, Any] = {"image_size": image_size, "lora": lora}
         asked |= {"guidance": guidance, "leave_out": leave_out}

@@ -75,7 +75,7 @@ class PipelineDenoiser(Denoiser):
         hub: dict[str, Any] = {"cache_dir": cache_dir, "local_files_only": local_files_only}
         if Path(path).is_file():
             check_single_file(path, variant, quantization_config, leave_out)
-            described = described_by(path, config)
+            described = described_by(path, config, revision=revision, **hub)
             wanted = (cls.pipeline_class, cls.components, path, described)
             loaded = load_single_file(*wanted, torch_dtype=torch_dtype, revision=revision, **hub)
         else:

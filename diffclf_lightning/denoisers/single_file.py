@@ -24,17 +24,29 @@ WITHIN = {
 """How names of weights in such files begin, by the beginning of the component's name."""
 
 
-def described_by(path: str | Path, config: str | None) -> str:
+def described_by(path: str | Path, config: str | None, **hub: Any) -> str:
     """The pipeline that says what a file of weights is.
 
     Args:
         path: The file.
         config: Folder of a pipeline or hub id, or None: the one that diffusers infers.
+        **hub: As :func:`read_index` takes them.
 
     Raises:
-        InputError: If the file does not load.
+        InputError: If the file does not load, or diffusers' guess is not there.
     """
-    return config or str(fetch_diffusers_config(_weights(path))["pretrained_model_name_or_path"])
+    if config is not None:
+        return config
+    guess = str(fetch_diffusers_config(_weights(path))["pretrained_model_name_or_path"])
+    try:
+        read_index(guess, **hub)
+    except InputError as error:
+        raise unusable(
+            path,
+            f"it is one file, which by its weights belongs to {guess!r}, and that is not to be "
+            "had. Give `config`, folder or hub id of the pipeline that it belongs to",
+        ) from error
+    return guess
 
 
 def _weights(path: str | Path) -> Mapping[str, torch.Tensor]:
