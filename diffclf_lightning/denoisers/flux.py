@@ -8,6 +8,7 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor
 
 from diffclf_lightning.denoisers.conditioning import Conditioning
+from diffclf_lightning.denoisers.distilled import GUIDANCE, STEPS
 from diffclf_lightning.denoisers.packing import packed, places, unpacked
 from diffclf_lightning.denoisers.schedules import FlowMatching
 from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser, floating
@@ -61,6 +62,10 @@ class Flux(TextConditionalDenoiser):
     @property
     def chosen_options(self) -> dict[str, Any]:
         return {**super().chosen_options, "guidance": self.guidance}
+
+    @property
+    def distilled(self) -> tuple[str, ...]:
+        return (GUIDANCE if self.config.guidance_embeds else STEPS,)
 
     def told(self, prompts: Sequence[str]) -> Conditioning:
         """Last hidden states of T5, the pooled one of CLIP, and the places of tokens."""

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from diffclf_lightning.calibration import FILE, Calibration
 from diffclf_lightning.denoisers.base import Denoiser
+from diffclf_lightning.denoisers.distilled import say_distilled
 from diffclf_lightning.denoisers.latents import keep_precision
 from diffclf_lightning.denoisers.loading import load_components
 from diffclf_lightning.denoisers.quantized import quantization
@@ -97,7 +98,13 @@ class PipelineDenoiser(Denoiser):
             denoiser.load_lora(lora, **hub)
         elif (Path(path) / FILE).is_file():
             denoiser.calibration = Calibration.load(path)
+        say_distilled(denoiser, path)
         return denoiser.eval()
+
+    @property
+    def distilled(self) -> tuple[str, ...]:
+        """Why the model is less of a classifier than others, where it was distilled."""
+        return ()
 
     @classmethod
     def from_components(cls, components: Mapping[str, Any], **options: Any) -> Self:
