@@ -62,17 +62,18 @@ def resolve_configs(args: Sequence[str]) -> tuple[list[str], str]:
         args: Command-line arguments.
 
     Returns:
-        The arguments, and the name of the last configuration.
+        The arguments, and the names of the configurations, joined; ``run`` without any.
     """
-    resolved, name = list(args), "run"
+    resolved: list[str] = list(args)
+    names: list[str] = []
     for i, arg in enumerate(args):
         flag, given, value = arg.partition("=")
         if flag not in ("--config", "-c"):
             continue
         if given:
             resolved[i] = f"{flag}={find_config(value)}"
-            name = Path(value).stem
+            names.append(Path(value).stem)
         elif i + 1 < len(args):
             resolved[i + 1] = find_config(args[i + 1])
-            name = Path(args[i + 1]).stem
-    return resolved, name
+            names.append(Path(args[i + 1]).stem)
+    return resolved, "-".join(names) or "run"
