@@ -211,7 +211,7 @@ def test_shipped_configurations_are_found_by_name():
     args, name = resolve_configs(["test", "--config=digits", "-c", "digits_shifts"])
     assert args[1] == f"--config={CONFIGS / 'digits.yaml'}"
     assert args[3] == str(CONFIGS / "digits_shifts.yaml")
-    assert name == "digits_shifts"
+    assert name == "digits-digits_shifts"
 
 
 def test_unknown_configuration_is_named(diffclf):
