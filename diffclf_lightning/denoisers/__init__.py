@@ -1,5 +1,6 @@
 """Denoisers: diffusers model families behind one small interface."""
 
+from diffclf_lightning.denoisers.aura_flow import AuraFlow
 from diffclf_lightning.denoisers.auto import AutoDenoiser
 from diffclf_lightning.denoisers.base import Denoiser
 from diffclf_lightning.denoisers.class_conditional import (
@@ -11,9 +12,11 @@ from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.flux import Flux
 from diffclf_lightning.denoisers.gaussian import GaussianDenoiser
 from diffclf_lightning.denoisers.latents import LatentSpace
+from diffclf_lightning.denoisers.lumina import Lumina2
 from diffclf_lightning.denoisers.new import NewDenoiser, NewDiT, NewUNet
 from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
 from diffclf_lightning.denoisers.pixart import PixArt, PixArtSigma
+from diffclf_lightning.denoisers.sana import Sana
 from diffclf_lightning.denoisers.schedules import EDM, FlowMatching, Schedule, VariancePreserving
 from diffclf_lightning.denoisers.stable_diffusion import StableDiffusion, StableDiffusionXL
 from diffclf_lightning.denoisers.stable_diffusion_3 import StableDiffusion3
@@ -23,6 +26,7 @@ from diffclf_lightning.denoisers.transforms import ADMCrop, ResizeCenterCrop
 __all__ = [
     "EDM",
     "ADMCrop",
+    "AuraFlow",
     "AutoDenoiser",
     "ClassConditionalDenoiser",
     "Conditioning",
@@ -32,6 +36,7 @@ __all__ = [
     "Flux",
     "GaussianDenoiser",
     "LatentSpace",
+    "Lumina2",
     "NewDenoiser",
     "NewDiT",
     "NewUNet",
@@ -39,6 +44,7 @@ __all__ = [
     "PixArt",
     "PixArtSigma",
     "ResizeCenterCrop",
+    "Sana",
     "Schedule",
     "StableDiffusion",
     "StableDiffusion3",

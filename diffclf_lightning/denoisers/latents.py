@@ -72,7 +72,18 @@ class LatentSpace:
         return float(self.config.get("scaling_factor") or 1.0)
 
 
-SPACES: dict[str, type[LatentSpace]] = {}
+class DeepCompression(LatentSpace):
+    """Latents of diffusers' ``AutoencoderDC`` (Chen et al. 2025): those of its encoder, scaled."""
+
+    @property
+    def factor(self) -> int:
+        return int(2 ** (len(self.config.encoder_block_out_channels) - 1))
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        return self._standardised(self.vae.encode(pixels).latent.float())
+
+
+SPACES: dict[str, type[LatentSpace]] = {"AutoencoderDC": DeepCompression}
 """Latent space by the class of the autoencoder, where it is not that of ``AutoencoderKL``."""
 
 

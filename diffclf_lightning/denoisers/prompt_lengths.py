@@ -13,16 +13,21 @@ class PromptLengths:
     Args:
         tokenizers: The tokenizers, by name.
         limits: Length of a prompt that each reads, in tokens, begin and end included.
-        prompts: The prompts.
+        prompts: The prompts, as messages name them.
+        spoken: The same, as the tokenizers read them.
     """
 
     def __init__(
-        self, tokenizers: Mapping[str, Any], limits: Mapping[str, int], prompts: Sequence[str]
+        self,
+        tokenizers: Mapping[str, Any],
+        limits: Mapping[str, int],
+        prompts: Sequence[str],
+        spoken: Sequence[str],
     ) -> None:
         self.prompts = prompts
         self.limits = {name: limits[name] for name in tokenizers}
         self.tokens = {
-            name: tokenizer(list(prompts), truncation=False, verbose=False)["input_ids"]
+            name: tokenizer(list(spoken), truncation=False, verbose=False)["input_ids"]
             for name, tokenizer in tokenizers.items()
         }
         """Token ids of each prompt, by the name of the tokenizer."""
@@ -39,7 +44,7 @@ class PromptLengths:
                 name = max(self.limits, key=self.limits.__getitem__)
                 raise InputError(
                     f"Expected prompts of at most {self.limits[name]} tokens, but {prompt!r} has "
-                    f"{long[name]}. Shorten the template or the class name."
+                    f"{long[name]} as the model reads it. Shorten the template or the class name."
                 )
 
     def say_cut(self) -> bool:

@@ -190,7 +190,7 @@ class TextConditionalDenoiser(PipelineDenoiser):
         self._check([prompt for condition in conditions for prompt in _prompts(condition)])
 
     def _check(self, prompts: Sequence[str]) -> None:
-        lengths = PromptLengths(self.tokenizers, self.token_limits, self.spoken(prompts))
+        lengths = PromptLengths(self.tokenizers, self.token_limits, prompts, self.spoken(prompts))
         lengths.check()
         if not self._said:
             self._said = lengths.say_cut() | say_unknown(self.tokenizers, lengths.tokens, prompts)

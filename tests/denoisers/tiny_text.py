@@ -1,13 +1,20 @@
 """Tiny random text encoders and tokenizers in the form of published ones."""
 
+import re
+
 import tiny
 import torch
+from tokenizers.processors import TemplateProcessing
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
+    Gemma2Config,
+    Gemma2Model,
     T5Config,
     T5EncoderModel,
+    UMT5Config,
+    UMT5EncoderModel,
 )
 
 from diffclf_lightning.denoisers.scratch import word_tokenizer
@@ -39,17 +46,48 @@ def t5(width=16, seed=12):
     ).eval()
 
 
+def umt5(width=16):
+    """The encoder of the multilingual T5 for :func:`words`."""
+    torch.manual_seed(19)
+    return UMT5EncoderModel(
+        UMT5Config(
+            vocab_size=len(words()), d_model=width, d_kv=8, d_ff=32, num_layers=2, num_heads=2
+        )
+    ).eval()
+
+
+def gemma(tokenizer, width=16):
+    """Gemma 2 for a tokenizer."""
+    torch.manual_seed(20)
+    config = Gemma2Config(
+        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=32, head_dim=8,
+        num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, initializer_range=0.2,
+        pad_token_id=tokenizer.pad_token_id, attn_implementation="eager",
+    )  # fmt: skip
+    return Gemma2Model(config).eval()
+
+
 def words(limit=512):
     """A tokenizer of few words, in the place of one that is learned."""
     return word_tokenizer(WORDS, limit)
 
 
-def autoencoder(channels=4, **options):
-    """A small ``AutoencoderKL`` of factor 2."""
+def words_of(preface):
+    """A tokenizer of few words and those of a preface, without an end, as Gemma's is."""
+    tokenizer = word_tokenizer(WORDS + re.findall(r"\w+|[^\w\s]+", preface), 512)
+    begin = ("<begin>", tokenizer.bos_token_id)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing("<begin> $A", None, [begin])
+    return tokenizer
+
+
+def autoencoder(channels=4, factor=2, **options):
+    """A small ``AutoencoderKL``."""
     from diffusers import AutoencoderKL
 
     torch.manual_seed(13)
+    levels = factor.bit_length()
     return AutoencoderKL(
-        down_block_types=["DownEncoderBlock2D"] * 2, up_block_types=["UpDecoderBlock2D"] * 2,
-        block_out_channels=[8, 8], norm_num_groups=4, latent_channels=channels, **options,
+        down_block_types=["DownEncoderBlock2D"] * levels,
+        up_block_types=["UpDecoderBlock2D"] * levels,
+        block_out_channels=[8] * levels, norm_num_groups=4, latent_channels=channels, **options,
     ).eval()  # fmt: skip

@@ -1,0 +1,59 @@
+"""AuraFlow: a flow transformer that a multilingual T5 tells what to draw.
+
+Trained by fal in 2024 (its blog, "Introducing AuraFlow v0.1"). The padding of prompts is zeros.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import diffusers
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from torch import Tensor
+
+from diffclf_lightning.denoisers.conditioning import Conditioning
+from diffclf_lightning.denoisers.schedules import FlowMatching
+from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser, floating
+from diffclf_lightning.errors import InputError
+
+
+class AuraFlow(TextConditionalDenoiser):
+    """A text-to-image transformer, AuraFlow: prompts of up to 256 tokens."""
+
+    pipeline_class = diffusers.AuraFlowPipeline
+    components = ("transformer", "scheduler", "text_encoder", "tokenizer", "vae")
+    options = frozenset({"lora"})
+    max_tokens: ClassVar[Mapping[str, int]] = {"tokenizer": 256}
+
+    transformer: Any
+
+    @staticmethod
+    def schedule_of(scheduler: SchedulerMixin) -> FlowMatching:
+        """A flow of which the network is told the time itself."""
+        return FlowMatching(scheduler, time_scale=1.0)
+
+    def _size_of(self, image_size: int | None) -> int:
+        size = super()._size_of(image_size)
+        most = math.isqrt(self.config.pos_embed_max_size) * self.config.patch_size
+        if size > most:  # the network would take places from elsewhere without a word
+            raise InputError(
+                f"Expected argument `image_size` to be at most {most * self.vae_factor}, for which "
+                f"the network has places, but got {size * self.vae_factor}."
+            )
+        return size
+
+    def told(self, prompts: Sequence[str]) -> Conditioning:
+        """Last hidden states of T5, zeros where there is padding."""
+        states, _, _, _ = self.encode_prompt(
+            prompts,
+            do_classifier_free_guidance=False,
+            max_sequence_length=self.max_tokens["tokenizer"],
+        )
+        return Conditioning({"encoder_hidden_states": states})
+
+    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+        dtype = self.transformer.dtype
+        output: Tensor = self.transformer(
+            x_t.to(dtype), timestep=timestep, **floating(conditioning, dtype)
+        ).sample
+        return output
