@@ -33,6 +33,7 @@ from diffclf_lightning.metrics import Report
 from diffclf_lightning.ranks import draw_apart
 from diffclf_lightning.results import StoredRows
 from diffclf_lightning.sampling import named_loaders, sample_indices
+from diffclf_lightning.sharding import refuse_sharding
 from diffclf_lightning.tasks import CLASSIFICATION, Task, task_named
 
 VALIDATION = "val"
@@ -148,6 +149,7 @@ class ImageClassifier(WholeCheckpoints, Answering):
                 "(`--ckpt_path`; `ckpt_path` of the Trainer), or its exported pipeline as "
                 "`denoiser`."
             )
+        refuse_sharding(self.trainer.strategy)
         self.reports, self.sets, self.completed = {}, [], {}
         metric = getattr(getattr(self.trainer, "datamodule", None), "metric", "accuracy")
         task = self.task

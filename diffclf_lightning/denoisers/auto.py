@@ -53,6 +53,7 @@ class AutoDenoiser:
         config: str | None = None,
         quantization_config: Any = None,
         text_encoder_offload: Offload | None = None,
+        device_map: str | dict[str, int | str] | None = None,
         torch_dtype: DType | torch.dtype = "float32",
         variant: str | None = None,
         revision: str | None = None,
@@ -77,6 +78,9 @@ class AutoDenoiser:
             text_encoder_offload: Keeps text encoders on the CPU but while they speak: ``model``
                 moves each as a whole, ``sequential`` layer by layer. For evaluation. Defaults to
                 None: they leave the GPU when they have spoken.
+            device_map: Where the layers of a network are put that is larger than one device, as
+                diffusers takes it: ``auto``, ``balanced``, or devices by the names of modules. For
+                one process (``--trainer.devices 1``).
             torch_dtype: Type of the weights; schedule and errors are float32 in any case.
             variant: Variant of the weights' files, ``fp16`` for instance.
             revision: Revision on the hub.
@@ -107,6 +111,7 @@ class AutoDenoiser:
             variant=variant,
             config=config,
             quantization_config=quantization_config,
+            device_map=device_map,
             **hub,
             **options,
         )

@@ -6,7 +6,8 @@ name holds it. What is not asked for is neither downloaded nor loaded.
 
 import json
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -76,6 +77,7 @@ def load_components(
     torch_dtype: torch.dtype,
     variant: str | None,
     quantized: Any = None,
+    placed: Mapping[str, Any] | None = None,
     **hub: Any,
 ) -> dict[str, Any]:
     """Load what a family needs of a pipeline, and nothing else: components by name, in order.
@@ -83,8 +85,9 @@ def load_components(
     By the rules of ``pipeline_class`` files are fetched from the hub. ``names`` are components, and
     entries of the index that are none, ``id2label`` for instance; those that end in ``?`` may be
     absent, and are None then; those of them that are ``left_out`` are not among the result.
-    Components that have the ``variant`` come in it, and ``quantized`` where that says so. ``path``
-    and ``hub`` are those of :func:`read_index`.
+    Components that have the ``variant`` come in it, and ``quantized`` where that says so; those
+    in ``placed`` are loaded with a device map. ``path`` and ``hub`` are those of
+    :func:`read_index`.
 
     Raises:
         InputError: If one is missing, damaged or not whole, or the pipeline has components that
@@ -123,7 +126,15 @@ def load_components(
         )
     plain = {name: entry for name, entry in index.items() if not isinstance(entry, list)}
     return {
-        name: load_component(path, folder / name, components[name], torch_dtype, variant, quantized)
+        name: load_component(
+            path,
+            folder / name,
+            components[name],
+            torch_dtype,
+            variant,
+            quantized,
+            (placed or {}).get(name),
+        )
         if name in components
         else plain.get(name)
         for name in wanted
@@ -151,6 +162,7 @@ def load_component(
     dtype: torch.dtype,
     variant: str | None = None,
     quantized: Any = None,
+    device_map: Any = None,
 ) -> Any:
     """Load one component, whole.
 
@@ -161,6 +173,7 @@ def load_component(
         dtype: Type of the weights.
         variant: Variant of the weights' files, taken where the component has it.
         quantized: What is loaded quantised.
+        device_map: Where a model's layers are put, as diffusers takes it, or None.
 
     Raises:
         InputError: If it is missing, damaged or not whole.
@@ -169,6 +182,7 @@ def load_component(
         raise unusable(path, f"it has no folder `{folder.name}`. {FETCH}")
     kind = component_class(path, *entry)
     options: dict[str, Any] = {}
+    disk = None
     if issubclass(kind, ModelMixin | PreTrainedModel):
         typed = "torch_dtype" if issubclass(kind, ModelMixin) else "dtype"
         options = {typed: dtype, "output_loading_info": True}
@@ -178,6 +192,9 @@ def load_component(
         own = of_component(quantized, folder.name, diffusers=issubclass(kind, ModelMixin))
         if own is not None:
             options["quantization_config"] = own
+        if device_map is not None:
+            disk = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+            options |= {"device_map": device_map, "offload_folder": disk.name}
         if not (folder / "config.json").is_file():  # transformers would take its defaults
             raise unusable(path, f"its {folder.name}/config.json is missing. {FETCH}")
     if issubclass(kind, PreTrainedTokenizerBase):
@@ -192,6 +209,8 @@ def load_component(
         raise unusable(path, damage(folder, variant) or unknown) from error
     if options:
         loaded, information = loaded
+        if disk is not None:
+            loaded.offloaded_to = disk  # it goes when the model does
         check_weights(path, folder.name, loaded, information)
     if isinstance(loaded, PreTrainedTokenizerBase):
         check_vocabulary(path, folder.name, loaded)

@@ -64,6 +64,7 @@ class PipelineDenoiser(Denoiser):
         leave_out: Sequence[str] = (),
         config: str | None = None,
         quantization_config: Any = None,
+        device_map: Any = None,
         **options: Any,
     ) -> Self:
         """Load a pipeline, of a ``path`` that is a folder or hub id, in evaluation mode.
@@ -75,7 +76,7 @@ class PipelineDenoiser(Denoiser):
             cls._check_lora(lora)
         hub: dict[str, Any] = {"cache_dir": cache_dir, "local_files_only": local_files_only}
         if Path(path).is_file():
-            check_single_file(path, variant, quantization_config, leave_out)
+            check_single_file(path, variant, quantization_config, leave_out, device_map)
             described = described_by(path, config, revision=revision, **hub)
             wanted = (cls.pipeline_class, cls.components, path, described)
             loaded = load_single_file(*wanted, torch_dtype=torch_dtype, revision=revision, **hub)
@@ -89,6 +90,7 @@ class PipelineDenoiser(Denoiser):
                 torch_dtype=torch_dtype,
                 variant=variant,
                 quantized=quantization(quantization_config),
+                placed={cls.components[0]: device_map},
                 revision=revision,
                 **hub,
             )
@@ -100,6 +102,26 @@ class PipelineDenoiser(Denoiser):
             denoiser.calibration = Calibration.load(path)
         say_distilled(denoiser, path)
         return denoiser.eval()
+
+    @property
+    def unmoved(self) -> frozenset[str]:
+        """Names of the components that stay where they are when the model is moved."""
+        network = self.components[0]
+        return frozenset(
+            {network} if hasattr(getattr(self, network, None), "hf_device_map") else ()
+        )
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Leave components where they are that have a place of their own."""
+        unmoved = self.unmoved
+        if not unmoved or not recurse:
+            whole: Self = super()._apply(fn, recurse)
+            return whole
+        for name, child in self.named_children():
+            if name not in unmoved:
+                child._apply(fn)
+        rest: Self = super()._apply(fn, recurse=False)
+        return rest
 
     @property
     def distilled(self) -> tuple[str, ...]:

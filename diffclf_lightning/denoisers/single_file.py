@@ -148,7 +148,11 @@ def _check_whole(path: str | Path, name: str, model: nn.Module) -> None:
 
 
 def check_single_file(
-    path: str | Path, variant: str | None, quantization_config: Any, leave_out: Sequence[str]
+    path: str | Path,
+    variant: str | None,
+    quantization_config: Any,
+    leave_out: Sequence[str],
+    device_map: Any,
 ) -> None:
     """Refuse arguments that are of a folder's files alone.
 
@@ -159,6 +163,7 @@ def check_single_file(
         "variant": variant,
         "quantization_config": quantization_config,
         "leave_out": leave_out or None,
+        "device_map": device_map,
     }
     for name, value in given.items():
         if value is not None:

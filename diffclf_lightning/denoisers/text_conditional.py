@@ -86,16 +86,10 @@ class TextConditionalDenoiser(PipelineDenoiser):
         denoiser.text_encoder_offload = text_encoder_offload
         return denoiser
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        """Leave text encoders where they are, if they are kept on the CPU."""
-        if self.text_encoder_offload is None or not recurse:
-            whole: Self = super()._apply(fn, recurse)
-            return whole
-        for name, child in self.named_children():
-            if name not in self.text_encoders:
-                child._apply(fn)
-        rest: Self = super()._apply(fn, recurse=False)
-        return rest
+    @property
+    def unmoved(self) -> frozenset[str]:
+        kept = self.text_encoders if self.text_encoder_offload else ()
+        return super().unmoved.union(kept)
 
     @contextmanager
     def speaking(self, *encoders: nn.Module) -> Iterator[None]:
