@@ -71,8 +71,8 @@ class DiffusionClassifier(ImageClassifier):
         denoiser: The diffusion model.
         strategy: How many trials each candidate gets. Defaults to None: 250 for all.
         loss: Compares what is known with what the model says: ``l2``, ``l1`` or ``huber`` of the
-            noise (``l2_x_0``, ``l2_velocity``, ... of others), ``bound`` and ``l2+bound`` (of a
-            model that predicts its variance), a :class:`Loss` or a function.
+            noise (``l2_x_0``, ``l2_velocity``, ``l2_target``, ... of others), ``bound`` and
+            ``l2+bound`` (of a model that predicts its variance), a :class:`Loss` or a function.
         other_losses: Further losses of the same forward passes, each with an answer of its own.
         score: Makes one number a candidate of its errors, and decides. Defaults to None: the mean
             of ``loss``.
