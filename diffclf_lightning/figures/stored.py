@@ -74,7 +74,9 @@ class Pool:
         self.score = score or _own_score(first)
         self.set_name = _named_set(first, set_name)
         _check_together(runs, self.set_name)
-        self.labels = torch.tensor(candidates_of(first, self.set_name).labels)
+        candidates = candidates_of(first, self.set_name)
+        self.labels = torch.tensor(candidates.labels)
+        self.score = self.score.bind(candidates.names)
         if len(self.labels.unique()) < 2:
             raise InputError(
                 f"Expected at least two labels to choose among in {self.set_name!r}, but got one. "
