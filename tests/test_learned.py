@@ -19,6 +19,7 @@ from diffclf_lightning import (
 from diffclf_lightning.arguments import plain
 from diffclf_lightning.denoisers import FlowMatching
 from diffclf_lightning.evaluation import GoldenGrid, replayed
+from diffclf_lightning.results import RunFolder
 
 TIMES = GoldenGrid().order((16,))[0]
 NAMES = ["dog", "cat", "owl"]
@@ -192,3 +193,24 @@ def test_candidates_that_are_not_known_are_named(table):
     for score in (WithoutBias(bias=BIAS), WithoutBias(bias=BIAS).bind(NAMES[:2])):
         with pytest.raises(InputError, match="3 others"):
             table.scored(score)
+
+
+def test_a_run_takes_them_by_one_argument(diffclf, tmp_path):
+    digits = {str(label): [0.1 * label, -0.1 * label] for label in range(10)}
+    learned = LearnedWeights(weights=WEIGHTS)
+    fields = {"loss": "l2", "weights": WEIGHTS, "biased": learned.name, "part_bias": digits}
+    whole = WithoutBias(calibrated(tmp_path, **fields))
+    calibrated(tmp_path, **{**fields, "score": whole.name})
+    run = ["test", "--config=digits", "--data.num_test=4", "--model.strategy.max_trials=4"]
+    run += ["--model.score=WithoutBias", "--model.score.calibration=.", "--model.calibration=."]
+    diffclf(*run, "--results.folder=r", "--results.errors=true")
+    described = RunFolder(tmp_path / "r").description()
+    assert described["score"] == repr(whole)
+    assert described["scores"] == [whole.name, "l2"]
+    assert (described["temperature"], described["calibrated"]) == (7.0, True)
+    taken = ["--score=LearnedWeights", "--score.calibration=."]
+    assert "fitted for" in diffclf("score", "r", *taken, "--calibration=.", code=2).stderr
+    diffclf("score", "r", *taken)
+    assert (tmp_path / f"r/score-{learned.name}.json").is_file()
+    calibrated(tmp_path)
+    assert "diffclf calibrate RUN --bias" in diffclf(*run, "--results.folder=s", code=2).stderr
