@@ -61,8 +61,12 @@ def load(run: RunFolder) -> dict[str, tuple[Errors, Tensor, Tensor]]:
 
 def answers(
     run: RunFolder, errors: Errors, labels: Tensor, truth: Tensor, learning: NDArray[np.bool_]
-) -> dict[str, list[float]]:
-    """Accuracy on the images that nothing was learned of, by score and number of trials."""
+) -> tuple[dict[str, list[float]], Sequence[float]]:
+    """Accuracy on the images that nothing was learned of, by score and number of trials.
+
+    Returns:
+        The accuracies, and the weights that were learned.
+    """
     at = timesteps_of(run.description())
     place = part_of(at.time, PARTS)
     own = (labels[None] == truth[:, None]).numpy()
@@ -87,7 +91,7 @@ def answers(
                 float((labels[mean.argmin(dim=1)] == truth[testing]).double().mean())
                 for mean in means
             ]
-    return found
+    return found, learned.weights
 
 
 def trials_of(most: int) -> list[int]:
@@ -128,9 +132,10 @@ def main() -> None:
     console = Console(width=140)
     for run in map(RunFolder, options.runs):
         for set_name, (errors, labels, truth) in load(run).items():
-            found = [
+            every = [
                 answers(run, errors, labels, truth, half) for half in halves(truth, options.halves)
             ]
+            found, weights = zip(*every, strict=True)
             title = f"{run.path.name}, {set_name}: {len(truth)} images"
             table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
             numbers = trials_of(errors[NOISE].shape[2])
@@ -139,6 +144,8 @@ def main() -> None:
             for row in rows(found):
                 table.add_row(*row)
             console.print(table)
+            mean = " ".join(f"{weight:.1f}" for weight in np.mean(weights, axis=0))
+            console.print(f"learned, on average: {mean}\n", highlight=False)
 
 
 if __name__ == "__main__":
