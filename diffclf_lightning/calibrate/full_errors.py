@@ -52,9 +52,9 @@ class FullErrors:
         own = MeanError(description["scores"][0])
         if score is None and description["score"] != repr(own):
             raise InputError(
-                f"Expected RUN to be decided by the mean of a loss, but it was by "
-                f"{description['score']}. Run it without --model.score, or say what decides: "
-                f"--score MeanError --score.loss {next(iter(table.errors))}."
+                f"Expected RUN to be decided by the mean of a loss, but it was by {own.name!r}. "
+                "Run it without --model.score, or say what decides: --score MeanError "
+                f"--score.loss {next(iter(table.errors))}."
             )
         full = cls(run, tuple(map(Fraction, description["trials"]["time"])), score or own, labelled)
         full.score.check(timesteps_of(description))

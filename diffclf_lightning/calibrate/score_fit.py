@@ -33,8 +33,8 @@ def fit_weights(full: FullErrors) -> tuple[float, ...]:
     """
     if not isinstance(full.score, MeanError):
         raise InputError(
-            f"Expected --weights with the mean of a loss, but got --score {full.score!r}, which "
-            "weighs errors already. Give --score MeanError and --score.loss, or drop one."
+            f"Expected --weights with the mean of a loss, but got {full.score.name!r}. Give "
+            "--score MeanError and --score.loss, or drop --weights."
         )
     places, width = full.places(), len(candidates_of(full.run))
     size = width * PARTS * max(map(places.count, places))

@@ -192,7 +192,7 @@ def _own_score(run: RunFolder) -> Score:
     if description.get("score", repr(own)) != repr(own):
         raise InputError(
             f"Expected argument --score, since {str(run.path)!r} was decided by "
-            f"{description['score']}, which is no mean of a loss, but got none. Give one, for "
+            f"{own.name!r}, which is no mean of a loss, but got none. Give one, for "
             f"instance --score MeanError --score.loss {description['losses'][0]}."
         )
     return own
