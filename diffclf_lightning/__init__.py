@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from diffclf_lightning.guesses import Guess
     from diffclf_lightning.informative import InformativeGrid
+    from diffclf_lightning.learned import LearnedWeights, WithoutBias
     from diffclf_lightning.prompts import PromptEnsemble, PromptFile, Prompts
     from diffclf_lightning.shortlists import (
         DenoiserShortlist,
@@ -76,6 +77,7 @@ _HOMES = {
     ),
     "guesses": ("Guess",),
     "informative": ("InformativeGrid",),
+    "learned": ("LearnedWeights", "WithoutBias"),
     "prompts": ("PromptEnsemble", "PromptFile", "Prompts"),
     "shortlists": (
         "DenoiserShortlist",

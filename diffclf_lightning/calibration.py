@@ -1,7 +1,7 @@
 """Calibration: what was fitted on the stored rows of a run, for later runs to take."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
@@ -18,7 +18,7 @@ class Calibration:
     """Fitted values.
 
     Args:
-        temperature: Factor on scores in probabilities.
+        temperature: Factor on scores in probabilities, or None where no labels were known.
         score: Name of the score that it belongs to.
         images: Number of images that it was fitted on.
         level: Level of a race, or None.
@@ -27,9 +27,14 @@ class Calibration:
         bias: Mean score of each candidate by that shortlist, by name.
         keep: Number of candidates to keep, or None.
         density: Density over time of an :class:`InformativeGrid`, or None.
+        loss: The loss that ``weights`` belong to, or whose mean ``part_bias`` belongs to; or None.
+        weights: Weights over time of :class:`LearnedWeights`, or None.
+        biased: Name of the score that ``part_bias`` belongs to, or None.
+        part_bias: Bias of each candidate in equal parts of [0, 1), by name, of
+            :class:`WithoutBias`, or None.
     """
 
-    temperature: float
+    temperature: float | None
     score: str
     images: int
     level: float | None = None
@@ -38,6 +43,10 @@ class Calibration:
     bias: Mapping[str, float] | None = None
     keep: int | None = None
     density: tuple[float, ...] | None = None
+    loss: str | None = None
+    weights: tuple[float, ...] | None = None
+    biased: str | None = None
+    part_bias: Mapping[str, Sequence[float]] | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> "Calibration":
@@ -56,7 +65,7 @@ class Calibration:
         file = file / FILE if file.is_dir() else file
         try:
             loaded = cls(**json.loads(file.read_text()))
-            valid = 0 < loaded.temperature < float("inf")
+            valid = loaded.temperature is None or 0 < loaded.temperature < float("inf")
         except (OSError, ValueError, TypeError) as error:
             raise InputError(
                 f"Expected argument `calibration` to be a folder with {FILE}, or such a file, but "
@@ -117,7 +126,9 @@ def settled_temperature(
                 f"Expected argument `calibration` to belong to score {score!r}, but it was fitted "
                 f"for {fitted.score!r}. Calibrate a run of this score."
             )
-    return (1.0, False) if fitted is None else (fitted.temperature, True)
+    if fitted is None or fitted.temperature is None:
+        return 1.0, False
+    return fitted.temperature, True
 
 
 def race_of(race: Racing, grid: object, noise: object) -> str:

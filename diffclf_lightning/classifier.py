@@ -55,6 +55,7 @@ class Prepared:
     labels: Tensor
     strategy: Strategy
     source: TrialSource
+    scores: Sequence[Score]
     shortlist: Shortlist | None
 
 
@@ -71,8 +72,8 @@ class DiffusionClassifier(ImageClassifier):
         denoiser: The diffusion model.
         strategy: How many trials each candidate gets. Defaults to None: 250 for all.
         loss: Compares what is known with what the model says: ``l2``, ``l1`` or ``huber`` of the
-            noise (``l2_x_0``, ``l2_velocity``, ... of others), ``bound`` and ``l2+bound`` (of a
-            model that predicts its variance), a :class:`Loss` or a function.
+            noise (``l2_x_0``, ``l2_velocity``, ``l2_target``, ... of others), ``bound`` and
+            ``l2+bound`` (of a model that predicts its variance), a :class:`Loss` or a function.
         other_losses: Further losses of the same forward passes, each with an answer of its own.
         score: Makes one number a candidate of its errors, and decides. Defaults to None: the mean
             of ``loss``.
@@ -274,7 +275,8 @@ class DiffusionClassifier(ImageClassifier):
     def prepare(self, candidates: Candidates) -> tuple[Prepared, int]:
         strategy = self._used_strategy
         source = self._source(strategy)
-        for score in self.scores:
+        scores = [score.bind(candidates.names) for score in self.scores]
+        for score in scores:
             score.check(self.denoiser.at(source.times))
         self.task.check_strategy(strategy, self.shortlist)
         strategy = strategy.bind(len(candidates), source.ends)
@@ -289,7 +291,7 @@ class DiffusionClassifier(ImageClassifier):
             shortlist = shortlist.bind(choice)
             racing, spent = shortlist.kept_of(racing), shortlist.evaluations(racing)
         prepared = Prepared(
-            candidates, conditioning, reference, labels, strategy, source, shortlist
+            candidates, conditioning, reference, labels, strategy, source, scores, shortlist
         )
         beside = 0 if reference is None else strategy.ends[-1]
         return prepared, spent + strategy.evaluations(racing) + beside
@@ -311,7 +313,7 @@ class DiffusionClassifier(ImageClassifier):
             prepared.source(images, self._together(allowed)),
             prepared.strategy,
             self.losses,
-            self.scores[0],
+            prepared.scores[0],
             labels=prepared.labels,
             allowed=allowed,
             reference=prepared.reference,
@@ -319,8 +321,8 @@ class DiffusionClassifier(ImageClassifier):
             evaluations_per_batch=self.pass_size,
             on_progress=self.on_evaluations,
         )
-        keep_errors, filling = self.keep_errors, self.pass_size.filling
-        answer = Answer.from_table(table, self.scores, keep_errors=keep_errors, shortlist=ranked)
+        keep, filling = self.keep_errors, self.pass_size.filling
+        answer = Answer.from_table(table, prepared.scores, keep_errors=keep, shortlist=ranked)
         return replace(answer, filling=filling)
 
     def _together(self, allowed: Tensor | None) -> list[int] | None:

@@ -50,7 +50,7 @@ COMMANDS = {
         "--data NAME", "share of sets that a training filter keeps", "training_filter.command"
     ),
     "score": Command("RUN", "answer again by another score", "score"),
-    "calibrate": Command("RUN", "fit the temperature of probabilities", "calibrate.command"),
+    "calibrate": Command("RUN", "fit probabilities and scores on its rows", "calibrate.command"),
     "completion": Command("SHELL", "print a script that completes all this", "completion"),
 }
 HELP = """\

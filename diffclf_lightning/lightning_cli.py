@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from diffclf_lightning import baselines, datamodules, informative, training
+from diffclf_lightning import baselines, datamodules, informative, learned, training
 from diffclf_lightning.callbacks import (
     DryRun,
     EvaluationProgress,
@@ -25,7 +25,7 @@ from diffclf_lightning.callbacks.trained import LAST
 from diffclf_lightning.errors import InputError, input_error_behind
 from diffclf_lightning.mistakes import explained
 
-NAMED = baselines, datamodules, informative, training
+NAMED = baselines, datamodules, informative, learned, training
 """Whose classes are known on the command line by their names alone."""
 DESCRIPTIONS = {
     "fit": "Train a denoiser or a baseline.",

@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from diffclf_lightning.answers import Answer, Batch, Predictions
+from diffclf_lightning.calibration import settled_temperature
 from diffclf_lightning.callbacks.table import report_table
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import ErrorTable, Score
@@ -50,10 +51,17 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         default=None,
         help="default: the run's own for its own score, else 1",
     )
+    parser.add_argument(
+        "--calibration",
+        type=str,
+        default=None,
+        metavar="RUN",
+        help="run that diffclf calibrate was given with this score",
+    )
     options = parser.parse_args(list(args))
     score = parser.instantiate_classes(options).score
     run = RunFolder(options.run)
-    reports = rescored(run, score, options.temperature)
+    reports = rescored(run, score, options.temperature, options.calibration)
     console = console or Console()
     console.print(report_table(reports))
     file = run.path / f"score-{_file_name(score.name)}.json"
@@ -62,14 +70,20 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     console.print(f"Results: {file}", soft_wrap=True, highlight=False, markup=False)
 
 
-def rescored(run: RunFolder, score: Score, temperature: float | None = None) -> dict[str, Report]:
+def rescored(
+    run: RunFolder,
+    score: Score,
+    temperature: float | None = None,
+    calibration: str | None = None,
+) -> dict[str, Report]:
     """Reports of the sets of a run by another score.
 
     Args:
         run: The folder of the run.
         score: The score.
-        temperature: Factor on scores in probabilities. Defaults to None: the run's own, where the
-            score is the run's, and else 1.
+        temperature: Factor on scores in probabilities. Defaults to None: that of ``calibration``,
+            or the run's own, where the score is the run's, and else 1.
+        calibration: Folder of a run, or file, that ``diffclf calibrate`` wrote.
 
     Returns:
         The reports by set.
@@ -80,8 +94,9 @@ def rescored(run: RunFolder, score: Score, temperature: float | None = None) -> 
     if temperature is not None and not 0 < temperature < float("inf"):
         raise InputError(f"Expected --temperature above 0 and finite, but got {temperature}.")
     description = run.description()
-    calibrated = temperature is not None
-    if temperature is None:
+    given = temperature is not None or calibration is not None
+    temperature, calibrated = settled_temperature(temperature, calibration, None, score.name)
+    if not given:
         own = score.name == next(iter(description.get("scores", [])), None)
         calibrated = own and bool(description.get("calibrated"))
         temperature = float(description["temperature"]) if own else 1.0
@@ -92,7 +107,8 @@ def rescored(run: RunFolder, score: Score, temperature: float | None = None) -> 
         if name not in tasks:
             score.check(table.timesteps)
             tasks[name] = Matching() if matches else _task(name, temperature, calibrated, run)
-        parts.setdefault(name, []).append(_measured(rows, table, tasks[name], score))
+        bound = score if matches else score.bind(candidates_of(run, name).names)
+        parts.setdefault(name, []).append(_measured(rows, table, tasks[name], bound))
     reports: dict[str, Report] = {}
     for name, every in parts.items():
         report = tasks[name].report(pa.concat_tables(every), skipped=0)

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -219,3 +220,35 @@ def test_kinds_of_scenes_of_a_run(script, tmp_path, capsys):
             (row,) = [r for r in rows if (r[0].strip("| "), r[1]) == (score, tag)]
             for place, kind in enumerate(("text", "image", "group"), 3):
                 assert row[place].startswith(f"{100 * kinds[kind]['score']:.1f} (")
+
+
+def test_weights_over_time_are_compared_on_other_images(script, diffclf, capfd, tmp_path):
+    run = ["test", "--config", "digits", "--data.num_test=20"]
+    run += ["--model.strategy=Full", "--model.strategy.trials=32", "--model.grid=GoldenGrid"]
+    diffclf(*run, "--results.errors=true", "--results.folder=without")
+    with pytest.raises(InputError, match=r"other_losses '\[l2_x_0\]'"):
+        script("time_weights", tmp_path / "without")
+    diffclf(*run, "--results.errors=true", "--results.folder=r", "--model.other_losses=[l2_x_0]")
+    module = script("time_weights", tmp_path / "r", "--halves", 2)
+    table = [line.split() for line in capfd.readouterr().out.splitlines()]
+    rows = {words[0]: words[1:] for words in table if words and "bias" not in words}
+    run = RunFolder(tmp_path / "r")
+    ((errors, _, truth),) = module.load(run).values()
+    at = run.description()["trials"]
+    weight = [math.exp(-7 * float(Fraction(t))) for t in at["time"]]
+    halves = module.halves(truth, 2)
+    assert [int(half.sum()) for half in halves] == [10] * 4
+    for name, values in (
+        ("uniform", errors["l2"].double()),
+        ("Clark-Jaini", errors["l2_x_0"].double() * torch.tensor(weight)),
+    ):
+        for column, number in enumerate((8, 32)):
+            right = [
+                int(values[image, :, :number].mean(dim=1).argmin()) == truth[image]
+                for half in halves
+                for image in range(20)
+                if not half[image]
+            ]
+            place = column if name == "uniform" else 4 * column
+            assert float(rows[name][place]) == pytest.approx(100 * np.mean(right), abs=0.06)
+    assert "learned" in rows

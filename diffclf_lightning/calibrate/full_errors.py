@@ -1,4 +1,4 @@
-"""The errors of all candidates at all trials of a run, which a race may be replayed on."""
+"""The errors of all candidates at all trials of a run, which scores and races are fitted on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,9 +7,12 @@ from fractions import Fraction
 import pyarrow as pa
 
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.evaluation import ErrorTable, MeanError, Racing
+from diffclf_lightning.evaluation import ErrorTable, MeanError, Racing, Score
 from diffclf_lightning.informative import InformativeGrid
-from diffclf_lightning.results import RunFolder, stored_errors
+from diffclf_lightning.results import RunFolder, candidates_of, stored_errors, timesteps_of
+
+PARTS = 20
+"""Equal parts of [0, 1), in each of which errors are looked at apart."""
 
 
 @dataclass(frozen=True)
@@ -19,37 +22,73 @@ class FullErrors:
     Args:
         run: Its folder.
         times: Times of its trials, in order.
-        score: The score that decided, the mean of a loss.
+        score: The score that decides.
+        labelled: Whether the labels of its images have to be known.
     """
 
     run: RunFolder
     times: tuple[Fraction, ...]
-    score: MeanError
+    score: Score
+    labelled: bool = True
 
     @classmethod
-    def of(cls, run: RunFolder) -> "FullErrors":
+    def of(
+        cls, run: RunFolder, score: Score | None = None, *, labelled: bool = True
+    ) -> "FullErrors":
         """Those of a folder.
 
         Args:
             run: The folder.
+            score: The score that is to decide. Defaults to None: the one that did, the mean of a
+                loss.
+            labelled: Whether the labels of its images have to be known.
 
         Raises:
-            InputError: If it holds no errors, or another score than a mean decided.
+            InputError: If it holds no errors, or not those that the score needs, or another score
+                than a mean decided and none is given.
         """
-        next(stored_errors(run))  # or there are none
+        _, _, table = next(stored_errors(run, labelled=labelled))  # or there are none
         description = run.description()
-        score = MeanError(description["scores"][0])
-        if description["score"] != repr(score):
+        own = MeanError(description["scores"][0])
+        if score is None and description["score"] != repr(own):
             raise InputError(
-                f"Expected RUN to be decided by the mean of a loss, but it was by "
-                f"{description['score']}. Run it without --model.score."
+                f"Expected RUN to be decided by the mean of a loss, but it was by {own.name!r}. "
+                "Run it without --model.score, or say what decides: --score MeanError "
+                f"--score.loss {next(iter(table.errors))}."
             )
-        return cls(run, tuple(map(Fraction, description["trials"]["time"])), score)
+        full = cls(run, tuple(map(Fraction, description["trials"]["time"])), score or own, labelled)
+        full.score.check(timesteps_of(description))
+        return full
 
     @property
     def trials(self) -> int:
         """Number of trials."""
         return len(self.times)
+
+    def places(self) -> list[int]:
+        """Which of the equal parts of [0, 1) each trial lies in.
+
+        Raises:
+            InputError: If a part has no trial.
+        """
+        places = [int(time * PARTS) for time in self.times]
+        if len(set(places)) < PARTS:
+            raise InputError(
+                f"Expected RUN to have trials in each of {PARTS} equal parts of the times, but its "
+                f"{self.trials} trials, of {self.run.description()['grid']}, are in "
+                f"{len(set(places))} of them. Run it with --model.grid GoldenGrid and {PARTS} "
+                "trials or more."
+            )
+        return places
+
+    @property
+    def num_images(self) -> int:
+        """Number of its images."""
+        return sum(map(len, self.run.batches([])))
+
+    def score_of(self, set_name: str) -> Score:
+        """The score, bound to the candidates of a set."""
+        return self.score.bind(candidates_of(self.run, set_name).names)
 
     def grid_of_race(self) -> str:
         """The order of its times, as a race with this order describes it.
@@ -82,7 +121,7 @@ class FullErrors:
         Raises:
             InputError: If some candidates were dropped.
         """
-        for name, rows, table in stored_errors(self.run):
+        for name, rows, table in stored_errors(self.run, labelled=self.labelled):
             if int(table.counts.amin()) < self.trials:
                 raise InputError(
                     f"Expected RUN to hold the errors of all candidates at all {self.trials} "

@@ -5,22 +5,21 @@ from fractions import Fraction
 
 import torch
 
-from diffclf_lightning.calibrate.full_errors import FullErrors
+from diffclf_lightning.calibrate.full_errors import PARTS, FullErrors
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import ErrorTable, Score
-from diffclf_lightning.results import RunFolder
+from diffclf_lightning.results import RunFolder, candidates_of
 
-BINS = 20
-"""Equal parts of [0, 1)."""
 SMALLEST = 1e-30
 """Of a standard deviation."""
 
 
-def fit_density(run: RunFolder) -> tuple[float, ...]:
+def fit_density(run: RunFolder, score: Score | None = None) -> tuple[float, ...]:
     """Density over time of a run, as :func:`density_over_time` has it.
 
     Args:
         run: The folder of a run with the errors of all trials.
+        score: The score that decides. Defaults to None: the run's own.
 
     Returns:
         The density in each of 20 equal parts of [0, 1).
@@ -28,15 +27,10 @@ def fit_density(run: RunFolder) -> tuple[float, ...]:
     Raises:
         InputError: If the run does not permit it.
     """
-    full = FullErrors.of(run)
-    parts = {int(time * BINS) for time in full.times}
-    if len(parts) < BINS:
-        raise InputError(
-            f"Expected RUN to have trials in each of {BINS} equal parts of the times, but its "
-            f"{full.trials} trials, of {run.description()['grid']}, are in {len(parts)} of them. "
-            f"Run it with --model.grid GoldenGrid and {BINS} trials or more."
-        )
-    return density_over_time(full.tables(), full.times, full.score)
+    full = FullErrors.of(run, score)
+    full.places()
+    names = candidates_of(run).names
+    return density_over_time(full.tables(), full.times, full.score.bind(names))
 
 
 def density_over_time(
@@ -60,8 +54,8 @@ def density_over_time(
     Raises:
         InputError: If no rival is behind.
     """
-    place = torch.tensor([int(time * BINS) for time in times])
-    number, total, squares = torch.zeros(3, BINS, dtype=torch.float64)
+    place = torch.tensor([int(time * PARTS) for time in times])
+    number, total, squares = torch.zeros(3, PARTS, dtype=torch.float64)
     for table in tables:
         scored = table.scored(score)
         values = scored.dense().double()

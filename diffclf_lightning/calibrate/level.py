@@ -13,16 +13,10 @@ from torch import Tensor
 
 from diffclf_lightning.calibrate.full_errors import FullErrors
 from diffclf_lightning.calibrate.ranking import Ranking
+from diffclf_lightning.calibrate.temperature import label_scores
 from diffclf_lightning.calibration import Calibration, race_of
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.evaluation import (
-    ErrorTable,
-    MeanError,
-    Racing,
-    best_candidates,
-    per_label,
-    replayed,
-)
+from diffclf_lightning.evaluation import ErrorTable, Racing, Score, replayed
 from diffclf_lightning.metrics import fit_temperature, images_needed, last_within
 from diffclf_lightning.results import RunFolder, candidates_of
 
@@ -37,26 +31,25 @@ class Setting:
 
     Args:
         race: The race.
-        score: Decides it.
         keep: Number of candidates that race, or None for all.
     """
 
     race: Racing
-    score: MeanError
     keep: int | None = None
 
-    def __call__(self, table: ErrorTable, ranks: Tensor | None) -> ErrorTable:
+    def __call__(self, table: ErrorTable, score: Score, ranks: Tensor | None) -> ErrorTable:
         """The part of a table that is left.
 
         Args:
             table: Errors of all candidates at all trials.
+            score: Decides the race.
             ranks: Places of the candidates, shape ``(images, candidates)``, or None.
         """
         if self.keep is not None and ranks is not None:
             kept = ranks < self.keep
             table = replace(table.beginning(table.counts * kept), allowed=kept)
         race = self.race.bind(len(table.labels), self.race.stages)
-        return replayed(table, race, self.score)
+        return replayed(table, race, score)
 
     def said(self, num_candidates: int) -> str:
         """What it is, in words."""
@@ -65,28 +58,29 @@ class Setting:
         return f"Keep {self.keep} of {num_candidates} candidates, level {self.race.level:g}"
 
 
-def settings(
-    trials: int, score: MeanError, num_candidates: int, ranking: Ranking | None
-) -> list[Setting]:
+def settings(trials: int, num_candidates: int, ranking: Ranking | None) -> list[Setting]:
     """What is tested, in order."""
     races = [Racing(level, max_trials=trials) for level in LEVELS]
     if ranking is None:
-        return [Setting(race, score) for race in races]
+        return [Setting(race) for race in races]
     usual = Racing(max_trials=trials)
-    tested = [Setting(race, score) for race in races if race.level <= usual.level]
+    tested = [Setting(race) for race in races if race.level <= usual.level]
     keep = num_candidates
     while (keep := min(keep - 1, int(keep / SHRINK))) >= 1:
-        tested.append(Setting(usual, score, keep))
+        tested.append(Setting(usual, keep))
     return tested
 
 
-def fit_level(run: RunFolder, rate: float, confidence: float) -> tuple[Calibration, str]:
+def fit_level(
+    run: RunFolder, rate: float, confidence: float, score: Score | None = None
+) -> tuple[Calibration, str]:
     """The setting of a race by Learn then Test, and the temperature of its scores.
 
     Args:
         run: The folder of a run with the errors of all trials.
         rate: Share of images on which the race may differ from all trials.
         confidence: How sure that is to be.
+        score: The score that decides. Defaults to None: the run's own.
 
     Returns:
         What was fitted, and what may be said of it.
@@ -94,16 +88,16 @@ def fit_level(run: RunFolder, rate: float, confidence: float) -> tuple[Calibrati
     Raises:
         InputError: If the run does not permit it.
     """
-    full = FullErrors.of(run)
-    trials, score, grid = full.trials, full.score, full.grid_of_race()
+    full = FullErrors.of(run, score)
+    trials, grid = full.trials, full.grid_of_race()
     ranking, num_candidates = Ranking.of(run), len(candidates_of(run))
-    tested = settings(trials, score, num_candidates, ranking)
+    tested = settings(trials, num_candidates, ranking)
     images, wrong = 0, [0] * len(tested)
-    for table, ranks, _, _ in _ranked(full, ranking):
-        right = table.scored(score).predictions
+    for table, bound, ranks, _, _ in _ranked(full, ranking):
+        right = table.scored(bound).predictions
         images += len(right)
         for place, setting in enumerate(tested):
-            raced = setting(table, ranks).scored(score).predictions
+            raced = setting(table, bound, ranks).scored(bound).predictions
             wrong[place] += int((raced != right).sum())
     sure = f"{100 * rate:.3g}% with {100 * confidence:g}% confidence"
     needed = images_needed(rate, confidence)
@@ -124,7 +118,7 @@ def fit_level(run: RunFolder, rate: float, confidence: float) -> tuple[Calibrati
     race = setting.race
     calibration = Calibration(
         fit_temperature(scores, labels),
-        score.name,
+        full.score.name,
         images,
         race.level,
         race_of(race, grid, run.description()["noise"]),
@@ -142,15 +136,15 @@ def fit_level(run: RunFolder, rate: float, confidence: float) -> tuple[Calibrati
 
 def _ranked(
     full: FullErrors, ranking: Ranking | None
-) -> Iterator[tuple[ErrorTable, Tensor | None, Tensor, Tensor]]:
-    """Error tables, ranks of the candidates, true labels, and evaluations of the shortlist."""
+) -> Iterator[tuple[ErrorTable, Score, Tensor | None, Tensor, Tensor]]:
+    """Error tables, the score, ranks of candidates, true labels, evaluations of the shortlist."""
     for name, rows, table in full.parts():
         ranks = (
             None if ranking is None else ranking.ranks(rows, candidates_of(full.run, name).names)
         )
         labels = torch.from_numpy(rows["label"].to_numpy().copy())
         spent = torch.from_numpy(rows["evaluations"].to_numpy().copy()) - table.evaluations
-        yield table, ranks, labels, spent
+        yield table, full.score_of(name), ranks, labels, spent
 
 
 def _as_raced(
@@ -159,11 +153,9 @@ def _as_raced(
     """Scores of labels after a race, true labels, and evaluations an image."""
     width = max(candidates_of(full.run).labels) + 1
     scores, labels, evaluations = [], [], []
-    for table, ranks, label, spent in _ranked(full, ranking):
-        raced = setting(table, ranks)
-        values = raced.scored(setting.score).scores
-        best = best_candidates(values, table.labels, width)
-        scores.append(per_label(values, best, torch.inf))
+    for table, bound, ranks, label, spent in _ranked(full, ranking):
+        raced = setting(table, bound, ranks)
+        scores.append(label_scores(raced, bound, width))
         labels.append(label)
         evaluations.append(raced.evaluations + (0 if setting.keep is None else spent))
     mean = float(torch.cat(evaluations).double().mean())

@@ -1,8 +1,13 @@
 """The temperature that makes probabilities of scores."""
 
+import torch
+from torch import Tensor
+
 from diffclf_lightning.calibration import Calibration
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.results import RunFolder
+from diffclf_lightning.evaluation import ErrorTable, Score, best_candidates, per_label
+from diffclf_lightning.metrics import fit_temperature
+from diffclf_lightning.results import RunFolder, candidates_of, stored_errors, timesteps_of
 from diffclf_lightning.tasks import Classification
 
 
@@ -27,3 +32,32 @@ def fit_on_rows(run: RunFolder) -> Calibration:
         )
     score = run.description()["scores"][0]
     return Calibration(Classification().fit(rows)["temperature"], score, len(rows))
+
+
+def fit_on_errors(run: RunFolder, score: Score) -> Calibration:
+    """The temperature of another score, from stored errors.
+
+    Args:
+        run: The folder of the run.
+        score: The score.
+
+    Returns:
+        What was fitted.
+
+    Raises:
+        InputError: If the run has no errors with labels, or not those that the score needs.
+    """
+    score.check(timesteps_of(run.description()))
+    width, scores, labels = max(candidates_of(run).labels) + 1, [], []
+    for name, rows, table in stored_errors(run):
+        bound = score.bind(candidates_of(run, name).names)
+        scores.append(label_scores(table, bound, width))
+        labels.append(torch.from_numpy(rows["label"].to_numpy().copy()))
+    truth = torch.cat(labels)
+    return Calibration(fit_temperature(torch.cat(scores), truth), score.name, len(truth))
+
+
+def label_scores(table: ErrorTable, score: Score, num_labels: int) -> Tensor:
+    """Scores of labels, infinite without a candidate, shape ``(images, num_labels)``."""
+    values = table.scored(score).scores
+    return per_label(values, best_candidates(values, table.labels, num_labels), torch.inf)

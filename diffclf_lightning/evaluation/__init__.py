@@ -48,6 +48,7 @@ from diffclf_lightning.evaluation.scores import (
     TimeWeight,
     UniformWeight,
     WeightedError,
+    part_of,
 )
 from diffclf_lightning.evaluation.strategies import (
     Comparing,
@@ -121,6 +122,7 @@ __all__ = [
     "l2",
     "log_posterior",
     "losses_and_scores",
+    "part_of",
     "per_label",
     "pixel_bytes",
     "replayed",

@@ -2,9 +2,11 @@ r"""Losses: one number an evaluation, a function of what is known and what the n
 
 The error of a conditioning at a trial is the mean over all elements of
 :math:`\ell(\epsilon, \epsilon_\theta(x_t, t, c))`. Li et al. (ICCV 2023) use l2 and l1 of the
-noise and, for models that predict their variance, the variational bound. A loss of ``x_0`` or of
-the velocity is the same error with another weight over time. All are computed in float32 whatever
-the precision of the model.
+noise and, for models that predict their variance, the variational bound. A loss of ``x_0``, of the
+velocity or of the network's own target is the same error with another weight over time: for a flow
+with :math:`\alpha = 1 - \sigma`, squared errors of the velocity are those of the noise over
+:math:`(1 - \sigma)^2`, and those of ``x_0`` over :math:`\sigma^2`. All are computed in float32
+whatever the precision of the model.
 """
 
 import math
@@ -19,7 +21,7 @@ from torch import Tensor
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation.noised import Noised, Prediction, broadcast
 
-Quantity = Literal["noise", "x_0", "velocity"]
+Quantity = Literal["noise", "x_0", "velocity", "target"]
 ErrorFunction = Callable[[Tensor, Tensor], Tensor]
 """A function of (truth, prediction), both ``(batch, ...)``, that gives one error a row."""
 
@@ -68,11 +70,12 @@ class Loss(ABC):
 
 
 class ElementwiseLoss(Loss):
-    """An error of the noise, of ``x_0`` or of the velocity.
+    """An error of the noise, of ``x_0``, of the velocity or of the network's own target.
 
     Args:
         function: Function of (truth, prediction) that gives one error a row.
-        of: What is compared.
+        of: What is compared; ``target`` is what the network was trained to output, whatever that
+            is.
         name: Name of the loss. Defaults to None: the function's own, with ``of`` behind it unless
             that is the noise.
     """
@@ -85,6 +88,8 @@ class ElementwiseLoss(Loss):
         self.name = name or (own if of == "noise" else f"{own}_{of}")
 
     def __call__(self, noised: Noised, prediction: Prediction) -> Tensor:
+        if self.of == "target":
+            return self.function(prediction.target.of(noised), prediction.output.float())
         return self.function(getattr(noised, self.of), getattr(prediction, self.of))
 
 
@@ -145,6 +150,7 @@ KNOWN: tuple[Loss, ...] = (
     Sum([ElementwiseLoss(l2), VariationalBound()]),
     *(ElementwiseLoss(function, "x_0") for function in (l2, l1, huber)),
     *(ElementwiseLoss(function, "velocity") for function in (l2, l1, huber)),
+    *(ElementwiseLoss(function, "target") for function in (l2, l1, huber)),
 )
 LOSSES: dict[str, Loss] = {loss.name: loss for loss in KNOWN}
 

@@ -27,6 +27,19 @@ class Score(ABC):
     """Names of the losses that it reads."""
     needs_reference: bool = False
     """Whether it compares with a reference conditioning, "nothing said"."""
+    knows_candidates: bool = False
+    """Whether it knows candidates by name, and has to be bound to them."""
+
+    def bind(self, names: Sequence[str]) -> "Score":
+        """The score for some candidates.
+
+        Args:
+            names: Names of the candidates, in their order.
+
+        Raises:
+            InputError: If it does not know one.
+        """
+        return self
 
     @abstractmethod
     def errors(self, table: "ErrorTable") -> Tensor:
@@ -65,7 +78,7 @@ class MeanError(Score):
     """
 
     def __init__(self, loss: str = "l2") -> None:
-        self.name, self.losses = loss, (loss,)
+        self.loss, self.name, self.losses = loss, loss, (loss,)
 
     def errors(self, table: "ErrorTable") -> Tensor:
         return table.errors[self.losses[0]]
@@ -123,8 +136,21 @@ class PiecewiseWeight(TimeWeight):
             )
 
     def __call__(self, timesteps: Timesteps) -> Tensor:
-        place = (timesteps.time * len(self.weights)).long().clamp(max=len(self.weights) - 1)
+        place = part_of(timesteps.time, len(self.weights))
         return torch.tensor(self.weights, device=place.device, dtype=torch.float32)[place]
+
+
+def part_of(time: Tensor, number: int) -> Tensor:
+    """Which equal part of [0, 1) times lie in.
+
+    Args:
+        time: Times, float32, of any shape.
+        number: Number of parts.
+
+    Returns:
+        From 0 up, int64, of the same shape.
+    """
+    return (time * number).long().clamp(max=number - 1)
 
 
 class WeightedError(Score):
@@ -169,12 +195,21 @@ class RelativeToReference(Score):
 
     Args:
         score: The score of candidate and reference. Defaults to None: the mean of l2.
+
+    Raises:
+        InputError: If that knows candidates by name, which the reference is none of.
     """
 
     needs_reference = True
 
     def __init__(self, score: Score | None = None) -> None:
         self.score = score or MeanError()
+        if self.score.knows_candidates:
+            kind = type(self.score).__name__
+            raise InputError(
+                f"Expected argument `score` of RelativeToReference to treat all candidates alike, "
+                f"but got {kind}. Put {kind} around RelativeToReference instead."
+            )
         self.name, self.losses = f"{self.score.name}-reference", self.score.losses
 
     def __repr__(self) -> str:

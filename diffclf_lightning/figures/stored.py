@@ -74,7 +74,9 @@ class Pool:
         self.score = score or _own_score(first)
         self.set_name = _named_set(first, set_name)
         _check_together(runs, self.set_name)
-        self.labels = torch.tensor(candidates_of(first, self.set_name).labels)
+        candidates = candidates_of(first, self.set_name)
+        self.labels = torch.tensor(candidates.labels)
+        self.score = self.score.bind(candidates.names)
         if len(self.labels.unique()) < 2:
             raise InputError(
                 f"Expected at least two labels to choose among in {self.set_name!r}, but got one. "
@@ -190,7 +192,7 @@ def _own_score(run: RunFolder) -> Score:
     if description.get("score", repr(own)) != repr(own):
         raise InputError(
             f"Expected argument --score, since {str(run.path)!r} was decided by "
-            f"{description['score']}, which is no mean of a loss, but got none. Give one, for "
+            f"{own.name!r}, which is no mean of a loss, but got none. Give one, for "
             f"instance --score MeanError --score.loss {description['losses'][0]}."
         )
     return own

@@ -8,6 +8,11 @@ from diffclf_lightning.metrics.paired import PairedCounts, holm
 from diffclf_lightning.metrics.recall import shortlist_recall
 from diffclf_lightning.metrics.report import ClassificationReport, Report, classification_report
 from diffclf_lightning.metrics.risk import images_needed, last_within
+from diffclf_lightning.metrics.time_weights import (
+    fit_time_weights,
+    one_trial_a_part,
+    softmax_regression,
+)
 
 __all__ = [
     "ALL",
@@ -22,9 +27,12 @@ __all__ = [
     "classification_report",
     "clopper_pearson",
     "fit_temperature",
+    "fit_time_weights",
     "holm",
     "images_needed",
     "last_within",
     "matching_report",
+    "one_trial_a_part",
     "shortlist_recall",
+    "softmax_regression",
 ]

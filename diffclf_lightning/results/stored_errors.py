@@ -26,16 +26,20 @@ def candidates_of(run: RunFolder, set_name: str | None = None) -> Candidates:
         set_name: Name of a set, which may have some of the candidates. Defaults to None: all.
     """
     description = run.description()
-    every = Candidates([str(one) for one in description["candidates"]], description["labels"])
+    conditions = [tuple(c) if isinstance(c, list) else c for c in description["candidates"]]
+    every = Candidates([str(one) for one in conditions], description["labels"])
     restricted = description[CANDIDATES].get(set_name)
     return every if restricted is None else every.restrict(restricted)
 
 
-def stored_errors(run: RunFolder) -> Iterator[tuple[str, pa.Table, ErrorTable]]:
-    """The rows of a run with known labels and stored errors, a bounded number at once.
+def stored_errors(
+    run: RunFolder, *, labelled: bool = True
+) -> Iterator[tuple[str, pa.Table, ErrorTable]]:
+    """The rows of a run with stored errors, a bounded number at once.
 
     Args:
         run: The folder of the run.
+        labelled: Whether labels have to be known.
 
     Yields:
         Name of a set, rows of it, and their error table.
@@ -45,7 +49,8 @@ def stored_errors(run: RunFolder) -> Iterator[tuple[str, pa.Table, ErrorTable]]:
     """
     found = False
     for rows in run.batches([*STORED, *BESIDE]):
-        if not set(STORED) <= set(rows.schema.names) or rows["label"].null_count:
+        found = set(STORED) <= set(rows.schema.names)
+        if not found or (labelled and rows["label"].null_count):
             found = False
             break
         timesteps = timesteps_of(run.description())
@@ -55,7 +60,7 @@ def stored_errors(run: RunFolder) -> Iterator[tuple[str, pa.Table, ErrorTable]]:
             yield name, chosen, error_table(chosen, labels, timesteps)
     if not found:
         raise InputError(
-            "Expected RUN to hold stored errors of images with known labels, but "
+            f"Expected RUN to hold stored errors of images{' with known labels' * labelled}, but "
             f"{str(run.path)!r} has none. Run `diffclf test` with --results.errors true."
         )
 

@@ -7,8 +7,11 @@ from diffclf_lightning.evaluation import (
     ElementwiseLoss,
     FlowTarget,
     Noised,
+    NoiseTarget,
     Prediction,
+    SampleTarget,
     Sum,
+    VTarget,
     get_loss,
     get_losses,
     l1,
@@ -46,6 +49,44 @@ def test_loss_is_the_mean_of_the_formula(name, quantity, seed):
     ]
     loss = get_loss(name if quantity == "noise" else f"{name}_{quantity}")
     assert loss(noised, prediction).tolist() == pytest.approx(expected, rel=1e-4)
+
+
+TRUTHS = {
+    "noise": (NoiseTarget(), lambda x_0, noise, alpha, sigma: noise),
+    "x_0": (SampleTarget(), lambda x_0, noise, alpha, sigma: x_0),
+    "v": (VTarget(), lambda x_0, noise, alpha, sigma: alpha * noise - sigma * x_0),
+    "flow": (FlowTarget(), lambda x_0, noise, alpha, sigma: noise - x_0),
+    "flow back": (FlowTarget(-1), lambda x_0, noise, alpha, sigma: x_0 - noise),
+}
+
+
+@pytest.mark.parametrize("kind", TRUTHS)
+@pytest.mark.parametrize("name", FORMULAS)
+def test_losses_of_the_target_compare_outputs(name, kind, seed):
+    target, truth = TRUTHS[kind]
+    noised, _ = said(3)
+    output = torch.randn(3, 2, 4, 4).bfloat16()
+    found = get_loss(f"{name}_target")(noised, Prediction(noised, output, target))
+    assert found.dtype == torch.float32
+    off = truth(noised.x_0, noised.noise, 0.5, 0.5) - output.float()
+    expected = [sum(map(FORMULAS[name], row.flatten().tolist())) / row.numel() for row in off]
+    assert found.tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_of_a_flow_the_choice_of_target_is_a_choice_of_weighting(seed):
+    x_0, noise, output = torch.randn(3, 9, 2, 4, 4)
+    sigma = torch.linspace(0.05, 0.95, 9)
+    noised = Noised(x_0, noise, FlowMatching()(sigma))
+    said = Prediction(noised, output, FlowTarget())
+    of_target, of_noise, of_x_0 = (
+        get_loss(name)(noised, said).tolist() for name in ("l2_target", "l2", "l2_x_0")
+    )
+    assert of_target == pytest.approx(
+        [e / (1 - s) ** 2 for e, s in zip(of_noise, sigma.tolist(), strict=True)], rel=1e-3
+    )
+    assert of_target == pytest.approx(
+        [e / s**2 for e, s in zip(of_x_0, sigma.tolist(), strict=True)], rel=1e-3
+    )
 
 
 @pytest.mark.parametrize("name", FORMULAS)

@@ -24,7 +24,8 @@ def plant(
     description = {
         "command": "test", "candidates": list(range(errors.shape[1])), "labels": labels,
         "losses": ["l2"], "scores": ["l2"], "score": score, "strategy": "Full", "noise": seed,
-        "temperature": 1.0, "classnames": [f"class {one}" for one in range(LABELS)],
+        "grid": "GoldenGrid()", "temperature": 1.0,
+        "classnames": [f"class {one}" for one in range(LABELS)],
         "trials": {
             "time": [str(time) for time in times],
             "alpha": [0.5] * len(times), "sigma": [0.5] * len(times),
