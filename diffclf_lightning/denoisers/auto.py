@@ -25,12 +25,15 @@ FAMILIES = {
     "PixArtSigmaPipeline": "diffclf_lightning.denoisers.pixart:PixArtSigma",
     "PixArtTransformer2DModel": "diffclf_lightning.denoisers.pixart:PixArt",
     "AuraFlowTransformer2DModel": "diffclf_lightning.denoisers.aura_flow:AuraFlow",
-    "FluxPipeline": "diffclf_lightning.denoisers.flux:Flux",
     "Lumina2Transformer2DModel": "diffclf_lightning.denoisers.lumina:Lumina2",
     "SanaTransformer2DModel": "diffclf_lightning.denoisers.sana:Sana",
+    "Flux2KleinPipeline": "diffclf_lightning.denoisers.flux2:Flux2Klein",
+    "FluxPipeline": "diffclf_lightning.denoisers.flux:Flux",
+    "QwenImagePipeline": "diffclf_lightning.denoisers.qwen_image:QwenImage",
     "StableDiffusion3Pipeline": "diffclf_lightning.denoisers.stable_diffusion_3:StableDiffusion3",
     "StableDiffusionXLPipeline": "diffclf_lightning.denoisers.stable_diffusion:StableDiffusionXL",
     "UNet2DConditionModel": "diffclf_lightning.denoisers.stable_diffusion:StableDiffusion",
+    "ZImagePipeline": "diffclf_lightning.denoisers.z_image:ZImage",
 }
 """Family by the class of its pipeline, or else of its network. A new one is a line here."""
 
