@@ -10,7 +10,7 @@ from diffclf_lightning.denoisers.class_conditional import (
 )
 from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.flux import Flux
-from diffclf_lightning.denoisers.flux2 import Flux2Klein
+from diffclf_lightning.denoisers.flux2 import Flux2, Flux2Klein
 from diffclf_lightning.denoisers.gaussian import GaussianDenoiser
 from diffclf_lightning.denoisers.latents import LatentSpace
 from diffclf_lightning.denoisers.lumina import Lumina2
@@ -37,6 +37,7 @@ __all__ = [
     "DiTDenoiser",
     "FlowMatching",
     "Flux",
+    "Flux2",
     "Flux2Klein",
     "GaussianDenoiser",
     "LatentSpace",

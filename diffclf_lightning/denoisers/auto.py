@@ -28,6 +28,7 @@ FAMILIES = {
     "Lumina2Transformer2DModel": "diffclf_lightning.denoisers.lumina:Lumina2",
     "SanaTransformer2DModel": "diffclf_lightning.denoisers.sana:Sana",
     "Flux2KleinPipeline": "diffclf_lightning.denoisers.flux2:Flux2Klein",
+    "Flux2Pipeline": "diffclf_lightning.denoisers.flux2:Flux2",
     "FluxPipeline": "diffclf_lightning.denoisers.flux:Flux",
     "QwenImagePipeline": "diffclf_lightning.denoisers.qwen_image:QwenImage",
     "StableDiffusion3Pipeline": "diffclf_lightning.denoisers.stable_diffusion_3:StableDiffusion3",

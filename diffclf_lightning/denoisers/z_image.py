@@ -22,7 +22,7 @@ class ZImage(TextConditionalDenoiser):
 
     pipeline_class = diffusers.ZImagePipeline
     components = ("transformer", "scheduler", "text_encoder", "tokenizer", "vae")
-    options = frozenset({"image_size", "lora"})
+    options = frozenset({"lora"})
     max_tokens: ClassVar[Mapping[str, int]] = {"tokenizer": 512}
     prompts_at_once = 1
 

@@ -1,6 +1,8 @@
-"""FLUX.2 klein's form on tiny random weights, against diffusers' own pipeline."""
+"""FLUX.2's form on tiny random weights, against diffusers' own pipeline."""
 
+import re
 import shutil
+import warnings
 
 import pytest
 import tiny_text
@@ -15,13 +17,22 @@ from diffusers import (
     AutoencoderKLFlux2,
     FlowMatchEulerDiscreteScheduler,
     Flux2KleinPipeline,
+    Flux2Pipeline,
     Flux2Transformer2DModel,
 )
-from folders import check_same_weights, load
-from transformers import Qwen3ForCausalLM
+from diffusers.pipelines.flux2.system_messages import SYSTEM_MESSAGE
+from folders import check_same_weights, edit_index, load
+from transformers import (
+    Mistral3Config,
+    Mistral3ForConditionalGeneration,
+    PixtralImageProcessor,
+    PixtralProcessor,
+    Qwen3ForCausalLM,
+)
 
 from diffclf_lightning import InputError
-from diffclf_lightning.denoisers import Flux2Klein
+from diffclf_lightning.denoisers import Flux2, Flux2Klein
+from diffclf_lightning.denoisers.scratch import word_tokenizer
 
 
 def autoencoder():
@@ -35,21 +46,98 @@ def autoencoder():
     return vae
 
 
+def transformer(guided):
+    torch.manual_seed(21)
+    return Flux2Transformer2DModel(
+        in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16,
+        num_attention_heads=2, joint_attention_dim=48, axes_dims_rope=[4, 4, 4, 4],
+        guidance_embeds=guided,
+    ).eval()  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("klein")
-    torch.manual_seed(21)
-    transformer = Flux2Transformer2DModel(
-        in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16,
-        num_attention_heads=2, joint_attention_dim=48, axes_dims_rope=[4, 4, 4, 4],
-        guidance_embeds=False,
-    ).eval()  # fmt: skip
     Flux2KleinPipeline(
-        transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        transformer=transformer(guided=False), scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         text_encoder=tiny_text.qwen3(Qwen3ForCausalLM, layers=28),
         tokenizer=tiny_text.chat_words(), vae=autoencoder(), is_distilled=True,
     ).save_pretrained(path)  # fmt: skip
     return path
+
+
+def processor():
+    """Pixtral's processor for a tokenizer of few words, with a template in Mistral 3's form."""
+    instruction = re.findall(r"\w+|[^\w\s]+", SYSTEM_MESSAGE)
+    marks = ["[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[INST]", "[/INST]", "</s>"]
+    tokenizer = word_tokenizer([*tiny_text.WORDS, *instruction], 2048)
+    images = ["[IMG]", "[IMG_BREAK]", "[IMG_END]"]
+    tokenizer.add_special_tokens({"additional_special_tokens": [*images, *marks]})
+    template = (
+        "{% for message in messages %}{% set text = message.content[0].text %}"
+        "{% if message.role == 'system' %}[SYSTEM_PROMPT]{{ text }}[/SYSTEM_PROMPT]"
+        "{% else %}[INST]{{ text }}[/INST]{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}</s>{% endif %}"
+    )
+    return PixtralProcessor(
+        image_processor=PixtralImageProcessor(), tokenizer=tokenizer, chat_template=template
+    )
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory):
+    path = tmp_path_factory.mktemp("dev")
+    words = processor()
+    torch.manual_seed(25)
+    text = {
+        "model_type": "mistral", "vocab_size": len(words.tokenizer), "hidden_size": 16,
+        "intermediate_size": 16, "num_hidden_layers": 31, "num_attention_heads": 2,
+        "num_key_value_heads": 2, "head_dim": 8, "sliding_window": None,
+    }  # fmt: skip
+    vision = {
+        "model_type": "pixtral", "hidden_size": 16, "intermediate_size": 16, "image_size": 32,
+        "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 8, "patch_size": 16,
+    }  # fmt: skip
+    encoder = Mistral3ForConditionalGeneration(
+        Mistral3Config(text_config=text, vision_config=vision)
+    ).eval()
+    Flux2Pipeline(
+        transformer=transformer(guided=True), scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        text_encoder=encoder, tokenizer=words, vae=autoencoder(),
+    ).save_pretrained(path)  # fmt: skip
+    return path
+
+
+def test_dev_hears_what_the_pipeline_tells_it(dev, tmp_path):
+    model = check_same_steps(
+        Flux2Pipeline.from_pretrained(dev), dev, "transformer", tiny_text.PROMPT,
+        {"image_size": 16, "guidance": 2.5}, guidance_scale=2.5,
+    )  # fmt: skip
+    assert type(model) is Flux2
+    check_spoken(model, tiny_text.PROMPT)
+    model.save_pretrained(tmp_path)
+    again = load(tmp_path, image_size=16)
+    assert again.guidance == 1.0
+    check_same_weights(again, model)
+    with pytest.raises(InputError, match="at most 512 tokens"):
+        again.check([" ".join(["cat"] * 500)])
+
+
+def test_distilled_models_say_that_they_are(folder, dev, tmp_path):
+    with pytest.warns(UserWarning, match="few steps"):
+        load(folder, image_size=16)
+    with pytest.warns(UserWarning, match="guidance was distilled"):
+        load(dev, image_size=16)
+    shutil.copytree(folder, tmp_path / "base")
+    edit_index(tmp_path / "base", is_distilled=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*distilled.*")
+        load(tmp_path / "base", image_size=16)
+
+
+def test_klein_is_told_no_guidance(folder):
+    with pytest.raises(InputError, match="no argument `guidance`"):
+        load(folder, guidance=2.0)
 
 
 def test_the_network_hears_what_the_pipeline_tells_it(folder):
