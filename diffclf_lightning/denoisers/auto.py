@@ -71,8 +71,8 @@ class AutoDenoiser:
                 package carries.
             image_size: Side of the images, for families that take several (Stable Diffusion).
             lora: LoRA weights, for families that take them (Stable Diffusion).
-            guidance: What a model is told into which guidance was distilled (FLUX.1-dev). Defaults
-                to None: 1, which is no guidance.
+            guidance: What a model is told into which guidance was distilled (FLUX.1 and 2, dev).
+                Defaults to None: 1, which is no guidance.
             leave_out: Components that are neither fetched nor loaded, as ``text_encoder_3`` and
                 ``tokenizer_3``, T5 of Stable Diffusion 3.
             config: Folder or hub id of the pipeline that a file of weights belongs to, which gives

@@ -17,12 +17,7 @@ def as_chat(tokenizer: Any, prompts: Sequence[str], *, thinking: bool) -> list[s
     Raises:
         InputError: If the tokenizer has no chat template.
     """
-    if tokenizer.chat_template is None:
-        raise InputError(
-            "Expected a tokenizer with a chat template, but got a "
-            f"{type(tokenizer).__name__} without. Fetch the pipeline's `tokenizer` again, whole, "
-            "with chat_template.jinja."
-        )
+    check_chat_template(tokenizer)
     return [
         tokenizer.apply_chat_template(
             [{"role": "user", "content": prompt}],
@@ -32,3 +27,20 @@ def as_chat(tokenizer: Any, prompts: Sequence[str], *, thinking: bool) -> list[s
         )
         for prompt in prompts
     ]
+
+
+def check_chat_template(tokenizer: Any) -> None:
+    """Refuse a tokenizer or processor without a chat template.
+
+    Args:
+        tokenizer: The tokenizer.
+
+    Raises:
+        InputError: If it has none.
+    """
+    if tokenizer.chat_template is None:
+        raise InputError(
+            "Expected a tokenizer with a chat template, but got a "
+            f"{type(tokenizer).__name__} without. Fetch the pipeline's `tokenizer` again, whole, "
+            "with chat_template.jinja."
+        )

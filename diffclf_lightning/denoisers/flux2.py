@@ -8,7 +8,7 @@ from diffusers.pipelines.flux2.pipeline_flux2 import format_input
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor
 
-from diffclf_lightning.denoisers.chat import as_chat
+from diffclf_lightning.denoisers.chat import as_chat, check_chat_template
 from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.distilled import STEPS
 from diffclf_lightning.denoisers.guided import GuidanceDistilled
@@ -49,6 +49,7 @@ class Flux2(GuidanceDistilled):
         return {"tokenizer": self.tokenizer.tokenizer}  # beside a processor of images
 
     def spoken(self, prompts: Sequence[str]) -> list[str]:
+        check_chat_template(self.tokenizer)
         said = format_input(list(prompts), system_message=self._pipeline().system_message)
         spoken: list[str] = self.tokenizer.apply_chat_template(said, tokenize=False)
         return spoken

@@ -21,7 +21,7 @@ from diffusers import (
     Flux2Transformer2DModel,
 )
 from diffusers.pipelines.flux2.system_messages import SYSTEM_MESSAGE
-from folders import check_same_weights, edit_index, load
+from folders import check_checkpoint, check_same_weights, edit_index, load
 from transformers import (
     Mistral3Config,
     Mistral3ForConditionalGeneration,
@@ -119,6 +119,7 @@ def test_dev_hears_what_the_pipeline_tells_it(dev, tmp_path):
     again = load(tmp_path, image_size=16)
     assert again.guidance == 1.0
     check_same_weights(again, model)
+    check_checkpoint(model, tiny_text.PROMPT)
     with pytest.raises(InputError, match="at most 512 tokens"):
         again.check([" ".join(["cat"] * 500)])
 
@@ -181,6 +182,7 @@ def test_saved_folder_loads_as_the_same_model(folder, tmp_path):
     model.save_pretrained(tmp_path)
     again = load(tmp_path, image_size=16)
     check_same_weights(again, model)
+    check_checkpoint(model, tiny_text.PROMPT)
     assert torch.equal(again.vae.bn.running_var, model.vae.bn.running_var)
     for keyword, tensor in model.unconditional().items():
         assert torch.equal(again.unconditional()[keyword], tensor)
@@ -201,8 +203,9 @@ def test_a_prompt_that_is_too_long_with_its_template_is_refused(folder):
         model.check([" ".join(["cat"] * (513 - template))])
 
 
-def test_a_tokenizer_without_its_chat_template_is_refused(folder, tmp_path):
-    shutil.copytree(folder, tmp_path / "copy")
+@pytest.mark.parametrize("which", ["folder", "dev"])
+def test_a_tokenizer_without_its_chat_template_is_refused(request, which, tmp_path):
+    shutil.copytree(request.getfixturevalue(which), tmp_path / "copy")
     (tmp_path / "copy" / "tokenizer" / "chat_template.jinja").unlink()
     model = load(tmp_path / "copy", image_size=16)
     with pytest.raises(InputError, match=r"chat template.*chat_template\.jinja"):

@@ -17,7 +17,7 @@ from diffusers import (
     QwenImagePipeline,
     QwenImageTransformer2DModel,
 )
-from folders import check_same_weights, load
+from folders import check_checkpoint, check_same_weights, load
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from diffclf_lightning import InputError
@@ -117,6 +117,7 @@ def test_saved_folder_loads_as_the_same_model(folder, tmp_path):
     model.save_pretrained(tmp_path)
     again = load(tmp_path, image_size=16)
     check_same_weights(again, model)
+    check_checkpoint(model, tiny_text.PROMPT)
     for keyword, tensor in model.unconditional().items():
         assert torch.equal(again.unconditional()[keyword], tensor)
     QwenImagePipeline.from_pretrained(tmp_path)

@@ -10,7 +10,7 @@ from against_pipeline import (
     check_true_target,
 )
 from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
-from folders import check_same_weights, load
+from folders import check_checkpoint, check_same_weights, load
 from transformers import Qwen3Model
 
 from diffclf_lightning import InputError
@@ -75,6 +75,7 @@ def test_saved_folder_loads_as_the_same_model(folder, tmp_path):
     model.save_pretrained(tmp_path)
     again = load(tmp_path, image_size=16)
     check_same_weights(again, model)
+    check_checkpoint(model, tiny_text.PROMPT)
     for keyword, tensor in model.unconditional().items():
         assert torch.equal(again.unconditional()[keyword], tensor)
     ZImagePipeline.from_pretrained(tmp_path)
