@@ -10,18 +10,21 @@ from diffclf_lightning.denoisers.class_conditional import (
 )
 from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.flux import Flux
+from diffclf_lightning.denoisers.flux2 import Flux2, Flux2Klein
 from diffclf_lightning.denoisers.gaussian import GaussianDenoiser
 from diffclf_lightning.denoisers.latents import LatentSpace
 from diffclf_lightning.denoisers.lumina import Lumina2
 from diffclf_lightning.denoisers.new import NewDenoiser, NewDiT, NewUNet
 from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
 from diffclf_lightning.denoisers.pixart import PixArt, PixArtSigma
+from diffclf_lightning.denoisers.qwen_image import QwenImage
 from diffclf_lightning.denoisers.sana import Sana
 from diffclf_lightning.denoisers.schedules import EDM, FlowMatching, Schedule, VariancePreserving
 from diffclf_lightning.denoisers.stable_diffusion import StableDiffusion, StableDiffusionXL
 from diffclf_lightning.denoisers.stable_diffusion_3 import StableDiffusion3
 from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser
 from diffclf_lightning.denoisers.transforms import ADMCrop, ResizeCenterCrop
+from diffclf_lightning.denoisers.z_image import ZImage
 
 __all__ = [
     "EDM",
@@ -34,6 +37,8 @@ __all__ = [
     "DiTDenoiser",
     "FlowMatching",
     "Flux",
+    "Flux2",
+    "Flux2Klein",
     "GaussianDenoiser",
     "LatentSpace",
     "Lumina2",
@@ -43,6 +48,7 @@ __all__ = [
     "PipelineDenoiser",
     "PixArt",
     "PixArtSigma",
+    "QwenImage",
     "ResizeCenterCrop",
     "Sana",
     "Schedule",
@@ -52,4 +58,5 @@ __all__ = [
     "TextConditionalDenoiser",
     "UNetDenoiser",
     "VariancePreserving",
+    "ZImage",
 ]

@@ -25,12 +25,16 @@ FAMILIES = {
     "PixArtSigmaPipeline": "diffclf_lightning.denoisers.pixart:PixArtSigma",
     "PixArtTransformer2DModel": "diffclf_lightning.denoisers.pixart:PixArt",
     "AuraFlowTransformer2DModel": "diffclf_lightning.denoisers.aura_flow:AuraFlow",
-    "FluxPipeline": "diffclf_lightning.denoisers.flux:Flux",
     "Lumina2Transformer2DModel": "diffclf_lightning.denoisers.lumina:Lumina2",
     "SanaTransformer2DModel": "diffclf_lightning.denoisers.sana:Sana",
+    "Flux2KleinPipeline": "diffclf_lightning.denoisers.flux2:Flux2Klein",
+    "Flux2Pipeline": "diffclf_lightning.denoisers.flux2:Flux2",
+    "FluxPipeline": "diffclf_lightning.denoisers.flux:Flux",
+    "QwenImagePipeline": "diffclf_lightning.denoisers.qwen_image:QwenImage",
     "StableDiffusion3Pipeline": "diffclf_lightning.denoisers.stable_diffusion_3:StableDiffusion3",
     "StableDiffusionXLPipeline": "diffclf_lightning.denoisers.stable_diffusion:StableDiffusionXL",
     "UNet2DConditionModel": "diffclf_lightning.denoisers.stable_diffusion:StableDiffusion",
+    "ZImagePipeline": "diffclf_lightning.denoisers.z_image:ZImage",
 }
 """Family by the class of its pipeline, or else of its network. A new one is a line here."""
 
@@ -68,8 +72,8 @@ class AutoDenoiser:
                 package carries.
             image_size: Side of the images, for families that take several (Stable Diffusion).
             lora: LoRA weights, for families that take them (Stable Diffusion).
-            guidance: What a model is told into which guidance was distilled (FLUX.1-dev). Defaults
-                to None: 1, which is no guidance.
+            guidance: What a model is told into which guidance was distilled (FLUX.1 and 2, dev).
+                Defaults to None: 1, which is no guidance.
             leave_out: Components that are neither fetched nor loaded, as ``text_encoder_3`` and
                 ``tokenizer_3``, T5 of Stable Diffusion 3.
             config: Folder or hub id of the pipeline that a file of weights belongs to, which gives

@@ -8,21 +8,17 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor
 
 from diffclf_lightning.denoisers.conditioning import Conditioning
-from diffclf_lightning.denoisers.distilled import GUIDANCE, STEPS
+from diffclf_lightning.denoisers.distilled import STEPS
+from diffclf_lightning.denoisers.guided import GuidanceDistilled
 from diffclf_lightning.denoisers.packing import packed, places, unpacked
 from diffclf_lightning.denoisers.schedules import FlowMatching
-from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser, floating
+from diffclf_lightning.denoisers.text_conditional import floating
 
 
-class Flux(TextConditionalDenoiser):
+class Flux(GuidanceDistilled):
     """A text-to-image transformer, FLUX.1 dev and schnell: T5 of 512 tokens, CLIP for the whole.
 
-    Args:
-        guidance: The scale of guidance that a model into which guidance was distilled is told.
-            At 1, the default, it predicts what it would without guidance; images are drawn with
-            3.5.
-        image_size: Side of the images, a multiple of 16. Defaults to None: 1024.
-        **options: As :class:`TextConditionalDenoiser` takes them.
+    Images have sides that are multiples of 16; FLUX.1-dev draws them with a guidance of 3.5.
     """
 
     pipeline_class = diffusers.FluxPipeline
@@ -35,16 +31,9 @@ class Flux(TextConditionalDenoiser):
         "tokenizer_2",
         "vae",
     )
-    options = frozenset({"lora", "guidance"})
     max_tokens: ClassVar[Mapping[str, int]] = {"tokenizer_2": 512}
 
     transformer: Any
-
-    def __init__(
-        self, *, guidance: float = 1.0, image_size: int | None = None, **options: Any
-    ) -> None:
-        super().__init__(image_size=image_size, **options)
-        self.guidance = guidance
 
     @staticmethod
     def schedule_of(scheduler: SchedulerMixin) -> FlowMatching:
@@ -60,12 +49,8 @@ class Flux(TextConditionalDenoiser):
         return 2 * self.vae_factor
 
     @property
-    def chosen_options(self) -> dict[str, Any]:
-        return {**super().chosen_options, "guidance": self.guidance}
-
-    @property
     def distilled(self) -> tuple[str, ...]:
-        return (GUIDANCE if self.config.guidance_embeds else STEPS,)
+        return super().distilled or (STEPS,)
 
     def told(self, prompts: Sequence[str]) -> Conditioning:
         """Last hidden states of T5, the pooled one of CLIP, and the places of tokens."""
@@ -78,11 +63,10 @@ class Flux(TextConditionalDenoiser):
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
         dtype = self.transformer.dtype
-        guided = self.config.guidance_embeds
         output = self.transformer(
             packed(x_t.to(dtype)),
             timestep=timestep,
-            guidance=timestep.new_full((len(x_t),), self.guidance) if guided else None,
+            guidance=self.told_guidance(timestep),
             **floating(conditioning, dtype),
         ).sample
         return unpacked(output, self.size, self.size)

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 
 class LatentSpace:
@@ -44,11 +45,20 @@ class LatentSpace:
         Returns:
             Float32, shape ``(images, channels, height / factor, width / factor)``.
         """
-        return self._standardised(self.vae.encode(pixels).latent_dist.mean.float())
+        return self._standardised(self._mean(pixels).float())
 
     def decode(self, latents: Tensor) -> Tensor:
         """Pixels of latents, the inverse of :meth:`encode`, about in [-1, 1]."""
-        pixels: Tensor = self.vae.decode(self._restored(latents).to(self.vae.dtype)).sample
+        return self._pixels(self._restored(latents).to(self.vae.dtype))
+
+    def _mean(self, pixels: Tensor) -> Tensor:
+        """Mean of the posterior, as the autoencoder gives it."""
+        mean: Tensor = self.vae.encode(pixels).latent_dist.mean
+        return mean
+
+    def _pixels(self, latents: Tensor) -> Tensor:
+        """What the autoencoder decodes."""
+        pixels: Tensor = self.vae.decode(latents).sample
         return pixels
 
     def _standardised(self, latents: Tensor) -> Tensor:
@@ -79,11 +89,66 @@ class DeepCompression(LatentSpace):
     def factor(self) -> int:
         return int(2 ** (len(self.config.encoder_block_out_channels) - 1))
 
-    def encode(self, pixels: Tensor) -> Tensor:
-        return self._standardised(self.vae.encode(pixels).latent.float())
+    def _mean(self, pixels: Tensor) -> Tensor:
+        latents: Tensor = self.vae.encode(pixels).latent
+        return latents
 
 
-SPACES: dict[str, type[LatentSpace]] = {"AutoencoderDC": DeepCompression}
+class Flux2Latents(LatentSpace):
+    """Latents of ``AutoencoderKLFlux2``: patches of 2 x 2, standardised by batch statistics."""
+
+    @property
+    def factor(self) -> int:
+        return 2 * super().factor
+
+    @property
+    def channels(self) -> int:
+        return 4 * super().channels
+
+    def _mean(self, pixels: Tensor) -> Tensor:
+        return pixel_unshuffle(super()._mean(pixels), 2)
+
+    def _pixels(self, latents: Tensor) -> Tensor:
+        return super()._pixels(pixel_shuffle(latents, 2))
+
+    def _statistics(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        statistics = self.vae.bn
+        mean, variance = (
+            each.to(latents).view(1, -1, 1, 1)
+            for each in (statistics.running_mean, statistics.running_var)
+        )
+        return mean, (variance + self.config.batch_norm_eps).sqrt()
+
+
+class QwenImageLatents(LatentSpace):
+    """Latents of ``AutoencoderKLQwenImage``, which is one of videos: an image is one frame."""
+
+    @property
+    def factor(self) -> int:
+        return int(2 ** len(self.config.temperal_downsample))
+
+    @property
+    def channels(self) -> int:
+        return int(self.config.z_dim)
+
+    @property
+    def image_channels(self) -> int:
+        return int(self.config.get("input_channels", 3))
+
+    def _mean(self, pixels: Tensor) -> Tensor:
+        # What `vae.encode` makes of one frame; that asks for the decoder too, which is kept apart.
+        moments: Tensor = self.vae.quant_conv(self.vae.encoder(pixels[:, :, None]))
+        return moments.chunk(2, dim=1)[0][:, :, 0]
+
+    def _pixels(self, latents: Tensor) -> Tensor:
+        return super()._pixels(latents[:, :, None])[:, :, 0]
+
+
+SPACES: dict[str, type[LatentSpace]] = {
+    "AutoencoderDC": DeepCompression,
+    "AutoencoderKLFlux2": Flux2Latents,
+    "AutoencoderKLQwenImage": QwenImageLatents,
+}
 """Latent space by the class of the autoencoder, where it is not that of ``AutoencoderKL``."""
 
 

@@ -6,6 +6,7 @@ and masks must agree for the network to hear the same at the second step and aft
 """
 
 import inspect
+from itertools import pairwise
 
 import torch
 from diffusers import DDIMScheduler
@@ -86,8 +87,8 @@ def check_same_steps(pipe, folder, network, prompt, options=None, **call):
     theirs = heard(
         getattr(pipe, network),
         lambda: pipe(
-            prompt, num_inference_steps=STEPS, output_type="latent", height=height, width=width,
-            generator=torch.Generator().manual_seed(SEED), **call,
+            prompt=prompt, num_inference_steps=STEPS, output_type="latent", height=height,
+            width=width, generator=torch.Generator().manual_seed(SEED), **call,
         ),
     )  # fmt: skip
     assert len(theirs) == STEPS
@@ -127,6 +128,27 @@ def stepped(schedule, x, output, at, after):
     if isinstance(schedule, FlowMatching):
         return x + (after[1] - sigma) * said.velocity
     return after[0] * said.x_0 + after[1] * said.noise
+
+
+def check_spoken(model, prompt):
+    """What is counted of a prompt is what the text encoder hears."""
+    ((name, encoder),) = model.text_encoders.items()
+    (arguments,) = heard(encoder, lambda: model.condition([prompt]))
+    ids = arguments["input_ids"][arguments["attention_mask"].bool()]
+    tokenizer = model.tokenizers[name.replace("text_encoder", "tokenizer")]
+    assert ids.tolist() == tokenizer(model.spoken([prompt]))["input_ids"][0]
+
+
+@torch.no_grad()
+def check_prompts_stand_alone(model, prompts):
+    """The network says the same of a prompt, whichever others are told beside it."""
+    x = torch.randn(1, *model.sample_shape)
+    timestep = model.schedule(torch.tensor([0.4])).timestep
+    alone = torch.cat([model(x, timestep, model.condition([prompt])) for prompt in prompts])
+    many = len(prompts)
+    together = model(x.expand(many, -1, -1, -1), timestep.expand(many), model.condition(prompts))
+    assert torch.allclose(together, alone, atol=1e-4)
+    assert all((row - other).abs().max() > 1e-3 for row, other in pairwise(together))
 
 
 def check_true_target(model):

@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from diffclf_lightning import AutoDenoiser
+from diffclf_lightning.denoisers.skeleton import rebuilt
 
 NETWORK = "diffusion_pytorch_model.safetensors"
 
@@ -32,3 +33,15 @@ def check_same_weights(first, second):
     assert first.keys() == second.keys()
     for name, weight in first.items():
         assert torch.equal(weight, second[name])
+
+
+@torch.no_grad()
+def check_checkpoint(model, prompt):
+    """A model that is made again from what a checkpoint holds of it says and sees the same."""
+    again = rebuilt(**model.stored_form()["init_args"]).eval()
+    again.load_state_dict(model.state_dict())
+    assert type(again) is type(model)
+    images = torch.rand(1, *model.image_shape)
+    assert torch.equal(again.encode(images), model.encode(images))
+    for keyword, tensor in model.condition([prompt]).items():
+        assert torch.equal(again.condition([prompt])[keyword], tensor)

@@ -11,6 +11,7 @@ from transformers import (
     CLIPTextModelWithProjection,
     Gemma2Config,
     Gemma2Model,
+    Qwen3Config,
     T5Config,
     T5EncoderModel,
     UMT5Config,
@@ -21,6 +22,12 @@ from diffclf_lightning.denoisers.scratch import word_tokenizer
 
 WORDS = ["a", "cat", "on", "the", "mat", "photo", "of", "dog"]
 PROMPT = "a photo of the cat on the mat"  # 8 words, 10 tokens
+CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+"""A chat template in Qwen3's form."""
 
 
 def clip(width=16, *, projected=False, seed=11):
@@ -78,6 +85,26 @@ def words_of(preface):
     begin = ("<begin>", tokenizer.bos_token_id)
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing("<begin> $A", None, [begin])
     return tokenizer
+
+
+def chat_words(limit=2048):
+    """The same for language models that chat."""
+    marks = ["<|", "im_start", "im_end", "|>", "user", "assistant", "<", "</", "think", ">"]
+    tokenizer = word_tokenizer([*WORDS, *marks], limit)
+    tokenizer.chat_template = CHAT
+    return tokenizer
+
+
+def qwen3(kind, layers, width=16, seed=19):
+    """Qwen3, as a ``kind`` of transformers, for :func:`chat_words`."""
+    torch.manual_seed(seed)
+    return kind(
+        Qwen3Config(
+            vocab_size=len(chat_words()), hidden_size=width, intermediate_size=width,
+            num_hidden_layers=layers, num_attention_heads=2, num_key_value_heads=2, head_dim=8,
+            tie_word_embeddings=True,
+        )
+    ).eval()  # fmt: skip
 
 
 def autoencoder(channels=4, factor=2, **options):
