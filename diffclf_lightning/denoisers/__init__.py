@@ -9,8 +9,11 @@ from diffclf_lightning.denoisers.class_conditional import (
     UNetDenoiser,
 )
 from diffclf_lightning.denoisers.conditioning import Conditioning
+from diffclf_lightning.denoisers.deepfloyd_if import DeepFloydIF
 from diffclf_lightning.denoisers.flux import Flux
 from diffclf_lightning.denoisers.gaussian import GaussianDenoiser
+from diffclf_lightning.denoisers.hunyuan_dit import HunyuanDiT
+from diffclf_lightning.denoisers.kolors import Kolors
 from diffclf_lightning.denoisers.latents import LatentSpace
 from diffclf_lightning.denoisers.lumina import Lumina2
 from diffclf_lightning.denoisers.new import NewDenoiser, NewDiT, NewUNet
@@ -22,6 +25,7 @@ from diffclf_lightning.denoisers.stable_diffusion import StableDiffusion, Stable
 from diffclf_lightning.denoisers.stable_diffusion_3 import StableDiffusion3
 from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser
 from diffclf_lightning.denoisers.transforms import ADMCrop, ResizeCenterCrop
+from diffclf_lightning.denoisers.variance import WithVariance
 
 __all__ = [
     "EDM",
@@ -30,11 +34,14 @@ __all__ = [
     "AutoDenoiser",
     "ClassConditionalDenoiser",
     "Conditioning",
+    "DeepFloydIF",
     "Denoiser",
     "DiTDenoiser",
     "FlowMatching",
     "Flux",
     "GaussianDenoiser",
+    "HunyuanDiT",
+    "Kolors",
     "LatentSpace",
     "Lumina2",
     "NewDenoiser",
@@ -52,4 +59,5 @@ __all__ = [
     "TextConditionalDenoiser",
     "UNetDenoiser",
     "VariancePreserving",
+    "WithVariance",
 ]

@@ -30,7 +30,7 @@ from diffclf_lightning.denoisers.wholeness import (
 )
 from diffclf_lightning.errors import InputError
 
-UNUSED = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
+UNUSED = frozenset({"safety_checker", "feature_extractor", "image_encoder", "watermarker"})
 """Components of pipelines that predict no noise: left where they are."""
 
 

@@ -81,7 +81,10 @@ def check_same_steps(pipe, folder, network, prompt, options=None, **call):
     pipe.set_progress_bar_config(disable=True)
     if not isinstance(model.schedule, FlowMatching):
         pipe.scheduler = DDIMScheduler.from_config(
-            pipe.scheduler.config, timestep_spacing="leading", clip_sample=False
+            pipe.scheduler.config,
+            timestep_spacing="leading",
+            clip_sample=False,
+            thresholding=False,
         )
     theirs = heard(
         getattr(pipe, network),
