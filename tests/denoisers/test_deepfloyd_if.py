@@ -1,5 +1,10 @@
 """DeepFloyd IF's first stage on tiny random weights, against diffusers' own pipeline."""
 
+import json
+import shutil
+import sys
+import types
+
 import pytest
 import tiny_text
 import torch
@@ -99,6 +104,38 @@ def test_prompts_depend_on_nothing_else_in_the_batch(folder):
     for place, prompt in enumerate(prompts):
         alone = model.condition([prompt])["encoder_hidden_states"]
         assert torch.allclose(alone[0], together[place], atol=1e-6)
+
+
+def as_published(folder, copy):
+    """The same with T5's tokenizer in two files, of which the vocabulary is missing."""
+    shutil.copytree(folder, copy)
+    (copy / "tokenizer/tokenizer.json").unlink()
+    config = {"tokenizer_class": "T5Tokenizer", "model_max_length": 512, "extra_ids": 0}
+    (copy / "tokenizer/tokenizer_config.json").write_text(json.dumps(config))
+    edit_index(copy, tokenizer=["transformers", "T5Tokenizer"])
+    return copy / "tokenizer/spiece.model"
+
+
+def test_vocabularies_of_sentencepiece_are_read(folder, tmp_path):
+    pytest.importorskip("sentencepiece")
+    pytest.importorskip("google.protobuf")
+    vocabulary = as_published(folder, tmp_path / "copy")
+    tiny_text.pieces(vocabulary, pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
+    model = load(tmp_path / "copy")
+    (ids,) = model.tokens(["a photo of the cat"])["input_ids"].tolist()
+    said = "".join(model.tokenizer.convert_ids_to_tokens(ids))
+    assert said.split("</s>")[0] == "▁a▁photo▁of▁the▁cat"
+    assert len(ids) == 77
+
+
+@pytest.mark.parametrize("package", ["sentencepiece", "google"])
+def test_what_reads_them_is_asked_for(folder, tmp_path, monkeypatch, package):
+    as_published(folder, tmp_path / "copy").write_bytes(b"any")
+    for module in ("sentencepiece", "google", "google.protobuf"):
+        missing = module.partition(".")[0] == package
+        monkeypatch.setitem(sys.modules, module, None if missing else types.ModuleType(module))
+    with pytest.raises(InputError, match=rf"{package}.*'diffclf-lightning\[sentencepiece\]'"):
+        load(tmp_path / "copy")
 
 
 def test_text_encoders_that_are_trained_get_gradients(folder):

@@ -13,18 +13,12 @@ from diffclf_lightning import InputError
 from diffclf_lightning.denoisers import Kolors
 from diffclf_lightning.denoisers.skeleton import rebuilt
 
-sentencepiece = pytest.importorskip("sentencepiece", reason="ChatGLM's tokenizer needs it")
+pytest.importorskip("sentencepiece", reason="ChatGLM's tokenizer needs it")
 
 
 def tokenizer(folder):
     """ChatGLM's tokenizer for a vocabulary of few pieces."""
-    text, model = folder / "text.txt", folder / "tokenizer"
-    text.write_text(f"{tiny_text.PROMPT} dog\n" * 50)
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(text), model_prefix=str(model), vocab_size=30, hard_vocab_limit=False,
-        minloglevel=2,
-    )  # fmt: skip
-    return ChatGLMTokenizer(f"{model}.model")
+    return ChatGLMTokenizer(str(tiny_text.pieces(folder / "tokenizer.model")))
 
 
 def text_encoder():
