@@ -22,6 +22,7 @@ FAMILIES = {
     "DiTPipeline": "diffclf_lightning.denoisers.class_conditional:DiTDenoiser",
     "DiTTransformer2DModel": "diffclf_lightning.denoisers.class_conditional:DiTDenoiser",
     "UNet2DModel": "diffclf_lightning.denoisers.class_conditional:UNetDenoiser",
+    "CogView4Pipeline": "diffclf_lightning.denoisers.cogview4:CogView4",
     "HunyuanDiTPipeline": "diffclf_lightning.denoisers.hunyuan_dit:HunyuanDiT",
     "IFPipeline": "diffclf_lightning.denoisers.deepfloyd_if:DeepFloydIF",
     "KolorsPipeline": "diffclf_lightning.denoisers.kolors:Kolors",

@@ -114,7 +114,11 @@ def times(scheduler, schedule, step):
     """What our schedule knows of a step of theirs, and of the next: its scales, or None at 0."""
     if isinstance(schedule, FlowMatching):
         now, then = scheduler.sigmas[step : step + 2].double()
-        return schedule(now[None]), (1 - then.item(), then.item())
+        time = now[None]
+        if hasattr(schedule, "shift"):  # the network is told another time
+            time = scheduler.timesteps[step : step + 1] / 1000
+            assert abs(schedule(time).sigma.item() - now.item()) < 1e-5
+        return schedule(time), (1 - then.item(), then.item())
     t = scheduler.timesteps
     at = schedule.of(t[step : step + 1])
     before = int(t[step]) - len(scheduler.alphas_cumprod) // STEPS
