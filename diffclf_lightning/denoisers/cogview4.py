@@ -23,7 +23,7 @@ class ShiftedFlow(FlowMatching):
 
     Args:
         scheduler: The diffusers scheduler.
-        shift: ``s``, at least 1.
+        shift: ``s``, positive; 3.25 for 1024 pixels.
     """
 
     def __init__(self, scheduler: Any, shift: float) -> None:

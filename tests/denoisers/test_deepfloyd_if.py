@@ -30,8 +30,10 @@ def pipeline(text_encoder):
         attention_head_dim=4, addition_embed_type="text", addition_embed_type_num_heads=2,
         cross_attention_norm="group_norm", resnet_time_scale_shift="scale_shift", act_fn="gelu",
     ).eval()  # fmt: skip
+    tokenizer = tiny_text.words()
+    tokenizer.backend_tokenizer.normalizer = None  # T5 tells capital letters from small ones
     return IFPipeline(
-        tokenizer=tiny_text.words(), text_encoder=text_encoder, unet=unet,
+        tokenizer=tokenizer, text_encoder=text_encoder, unet=unet,
         scheduler=DDPMScheduler(
             beta_schedule="squaredcos_cap_v2", thresholding=True, dynamic_thresholding_ratio=0.95,
             variance_type="learned_range",
