@@ -8,7 +8,7 @@ from diffclf_lightning.denoisers.class_conditional import (
     DiTDenoiser,
     UNetDenoiser,
 )
-from diffclf_lightning.denoisers.cogview4 import CogView4
+from diffclf_lightning.denoisers.cogview import CogView3Plus, CogView4
 from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.deepfloyd_if import DeepFloydIF
 from diffclf_lightning.denoisers.flux import Flux
@@ -34,6 +34,7 @@ __all__ = [
     "AuraFlow",
     "AutoDenoiser",
     "ClassConditionalDenoiser",
+    "CogView3Plus",
     "CogView4",
     "Conditioning",
     "DeepFloydIF",

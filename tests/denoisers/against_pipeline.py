@@ -79,7 +79,7 @@ def check_same_steps(pipe, folder, network, prompt, options=None, **call):
     model = load(folder, **(options or {}))
     _, height, width = model.image_shape
     pipe.set_progress_bar_config(disable=True)
-    if not isinstance(model.schedule, FlowMatching):
+    if not (isinstance(model.schedule, FlowMatching) or "DDIM" in type(pipe.scheduler).__name__):
         pipe.scheduler = DDIMScheduler.from_config(
             pipe.scheduler.config,
             timestep_spacing="leading",

@@ -1,10 +1,13 @@
-"""CogView4's form on tiny random weights, against diffusers' own pipeline."""
+"""The forms of CogView3-Plus and CogView4 on tiny random weights, against diffusers' pipelines."""
 
 import pytest
 import tiny_text
 import torch
 from against_pipeline import check_same_steps, check_true_target
 from diffusers import (
+    CogVideoXDDIMScheduler,
+    CogView3PlusPipeline,
+    CogView3PlusTransformer2DModel,
     CogView4Pipeline,
     CogView4Transformer2DModel,
     FlowMatchEulerDiscreteScheduler,
@@ -14,7 +17,8 @@ from folders import check_same_weights, load
 from transformers import GlmConfig, GlmModel
 
 from diffclf_lightning import InputError
-from diffclf_lightning.denoisers import CogView4
+from diffclf_lightning.denoisers import CogView3Plus, CogView4
+from diffclf_lightning.evaluation import Noised
 
 LONG = " ".join([tiny_text.PROMPT] * 3)  # 24 words and 2 tokens: padded to 32
 
@@ -41,6 +45,30 @@ def pipeline():
     )  # fmt: skip
 
 
+def older_pipeline():
+    torch.manual_seed(25)
+    transformer = CogView3PlusTransformer2DModel(
+        patch_size=2, in_channels=4, num_layers=2, attention_head_dim=8, num_attention_heads=2,
+        out_channels=4, text_embed_dim=24, time_embed_dim=8, condition_dim=4, sample_size=8,
+        pos_embed_max_size=12,
+    ).eval()  # fmt: skip
+    scheduler = CogVideoXDDIMScheduler(
+        beta_schedule="scaled_linear", prediction_type="v_prediction", snr_shift_scale=4.0,
+        rescale_betas_zero_snr=True, timestep_spacing="leading",
+    )  # fmt: skip
+    return CogView3PlusPipeline(
+        tokenizer=tiny_text.words(), text_encoder=tiny_text.t5(24), transformer=transformer,
+        scheduler=scheduler, vae=tiny_text.autoencoder(scaling_factor=0.7),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cogview3")
+    older_pipeline().save_pretrained(path)
+    return path
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("cogview4")
@@ -57,6 +85,32 @@ def test_the_network_hears_what_the_pipeline_tells_it(folder, prompt):
     assert type(model) is CogView4
     assert model.sample_shape == (4, 24, 24)
     check_true_target(model)
+
+
+def test_the_network_of_version_3_hears_what_the_pipeline_tells_it(older):
+    pipe = CogView3PlusPipeline.from_pretrained(older)
+    model = check_same_steps(
+        pipe, older, "transformer", "a cat", {"image_size": 24}, guidance_scale=1.0
+    )
+    assert type(model) is CogView3Plus
+    assert model.sample_shape == (4, 12, 12)
+    assert model.condition(["a cat"])["encoder_hidden_states"].shape == (1, 224, 24)
+    check_true_target(model)
+
+
+@torch.no_grad()
+def test_version_3_is_told_zeros_for_nothing_and_knows_pure_noise(older, tmp_path):
+    model = load(older)
+    _, states = CogView3PlusPipeline.from_pretrained(older).encode_prompt("x")
+    told = model.unconditional()["encoder_hidden_states"]
+    assert torch.equal(told, states)
+    assert not told.any()
+    at = model.schedule(torch.tensor([0.9999]))
+    assert at.alpha.item() == 0
+    noised = Noised(*torch.randn(2, 1, *model.sample_shape), at)
+    assert model.predict(noised, model.condition(["a cat"])).noise.isfinite().all()
+    model.save_pretrained(tmp_path)
+    check_same_weights(load(tmp_path), model)
 
 
 def test_times_are_shifted_as_the_pipeline_shifts_them(folder):

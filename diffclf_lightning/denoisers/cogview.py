@@ -1,4 +1,7 @@
-"""CogView4: a flow transformer that GLM tells what to draw, after CogView3 (Zheng et al. 2024)."""
+"""CogView3-Plus (Zheng et al. 2024) and CogView4: transformers that are told of sizes too.
+
+CogView3-Plus predicts the velocity of a variance preserving schedule, CogView4 that of a flow.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -39,20 +42,56 @@ class ShiftedFlow(FlowMatching):
         return {**super().describe(), "shift": f"{self.shift:g}"}
 
 
-class CogView4(TextConditionalDenoiser):
+class CogView3Plus(TextConditionalDenoiser):
+    """A text-to-image transformer: T5 of 224 tokens, whose padding is read as it is.
+
+    The original size is that of the images, and nothing is cropped away. "Nothing said" is what the
+    pipeline is guided away from: zeros.
+    """
+
+    pipeline_class: ClassVar[type[diffusers.DiffusionPipeline]] = diffusers.CogView3PlusPipeline
+    components = ("transformer", "scheduler", "text_encoder", "tokenizer", "vae")
+    max_tokens: ClassVar[Mapping[str, int]] = {"tokenizer": 224}
+
+    transformer: Any
+
+    def told(self, prompts: Sequence[str]) -> Conditioning:
+        """States of the text encoder, and the sizes."""
+        return Conditioning(self._told(prompts, place=0))
+
+    def told_nothing(self) -> Conditioning:
+        return Conditioning(self._told([""], place=1))
+
+    def _told(self, prompts: Sequence[str], place: int) -> dict[str, Tensor]:
+        """What the network is told of prompts, or at place 1 of nothing."""
+        states: Tensor = self.encode_prompt(
+            prompts,
+            do_classifier_free_guidance=place == 1,
+            max_sequence_length=self.max_tokens["tokenizer"],
+        )[place]
+        side = states.new_full((len(states), 2), self.image_shape[1])
+        told = {"encoder_hidden_states": states, "original_size": side, "target_size": side}
+        return {**told, "crop_coords": torch.zeros_like(side)}
+
+    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+        dtype = self.transformer.dtype
+        output: Tensor = self.transformer(
+            x_t.to(dtype), timestep=timestep, **floating(conditioning, dtype)
+        ).sample
+        return output
+
+
+class CogView4(CogView3Plus):
     """A text-to-image transformer that reads English and Chinese: GLM-4 of up to 1024 tokens.
 
-    As diffusers' pipeline pads them, prompts have a multiple of 16 tokens, each for itself. The
-    original size is that of the images, and nothing is cropped away.
+    As diffusers' pipeline pads them, prompts have a multiple of 16 tokens, each for itself. Sizes
+    are those of :class:`CogView3Plus`; "nothing said" is the empty prompt.
     """
 
     pipeline_class = diffusers.CogView4Pipeline
-    components = ("transformer", "scheduler", "text_encoder", "tokenizer", "vae")
     options = frozenset({"image_size", "lora"})
     max_tokens: ClassVar[Mapping[str, int]] = {"tokenizer": 1024}
     prompts_at_once = 1
-
-    transformer: Any
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -70,26 +109,11 @@ class CogView4(TextConditionalDenoiser):
         mu = calculate_shift(tokens, *limits)
         return mu if config.time_shift_type == "linear" else math.exp(mu)
 
-    def told(self, prompts: Sequence[str]) -> Conditioning:
-        """Next to last hidden states of GLM, with a mask, and the sizes."""
-        states, _ = self.encode_prompt(
-            prompts,
-            do_classifier_free_guidance=False,
-            max_sequence_length=self.max_tokens["tokenizer"],
-        )
-        side = states.new_full((len(states), 2), self.image_shape[1])
-        told = {"encoder_hidden_states": states, "original_size": side, "target_size": side}
+    def _told(self, prompts: Sequence[str], place: int) -> dict[str, Tensor]:
+        told = super()._told(prompts, place)
+        states = told["encoder_hidden_states"]
         mask = torch.ones(states.shape[:2], dtype=torch.int64, device=states.device)
-        return Conditioning(
-            {**told, "crop_coords": side.new_zeros(side.shape), "attention_mask": mask}
-        )
-
-    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
-        dtype = self.transformer.dtype
-        output: Tensor = self.transformer(
-            x_t.to(dtype), timestep=timestep, **floating(conditioning, dtype)
-        ).sample
-        return output
+        return {**told, "attention_mask": mask}
 
 
 class MaskedAttention:
