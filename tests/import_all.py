@@ -11,7 +11,9 @@ EXTRAS = {
     "matplotlib": "matplotlib",
     "open-clip-torch": "open_clip",
     "peft": "peft",
+    "protobuf": "google",
     "scikit-learn": "sklearn",
+    "sentencepiece": "sentencepiece",
     "shtab": "shtab",
 }
 """What the extras install, and as what it is imported."""

@@ -8,10 +8,14 @@ from diffclf_lightning.denoisers.class_conditional import (
     DiTDenoiser,
     UNetDenoiser,
 )
+from diffclf_lightning.denoisers.cogview import CogView3Plus, CogView4
 from diffclf_lightning.denoisers.conditioning import Conditioning
+from diffclf_lightning.denoisers.deepfloyd_if import DeepFloydIF
 from diffclf_lightning.denoisers.flux import Flux
 from diffclf_lightning.denoisers.flux2 import Flux2, Flux2Klein
 from diffclf_lightning.denoisers.gaussian import GaussianDenoiser
+from diffclf_lightning.denoisers.hunyuan_dit import HunyuanDiT
+from diffclf_lightning.denoisers.kolors import Kolors
 from diffclf_lightning.denoisers.latents import LatentSpace
 from diffclf_lightning.denoisers.lumina import Lumina2
 from diffclf_lightning.denoisers.new import NewDenoiser, NewDiT, NewUNet
@@ -24,6 +28,7 @@ from diffclf_lightning.denoisers.stable_diffusion import StableDiffusion, Stable
 from diffclf_lightning.denoisers.stable_diffusion_3 import StableDiffusion3
 from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser
 from diffclf_lightning.denoisers.transforms import ADMCrop, ResizeCenterCrop
+from diffclf_lightning.denoisers.variance import WithVariance
 from diffclf_lightning.denoisers.z_image import ZImage
 
 __all__ = [
@@ -32,7 +37,10 @@ __all__ = [
     "AuraFlow",
     "AutoDenoiser",
     "ClassConditionalDenoiser",
+    "CogView3Plus",
+    "CogView4",
     "Conditioning",
+    "DeepFloydIF",
     "Denoiser",
     "DiTDenoiser",
     "FlowMatching",
@@ -40,6 +48,8 @@ __all__ = [
     "Flux2",
     "Flux2Klein",
     "GaussianDenoiser",
+    "HunyuanDiT",
+    "Kolors",
     "LatentSpace",
     "Lumina2",
     "NewDenoiser",
@@ -58,5 +68,6 @@ __all__ = [
     "TextConditionalDenoiser",
     "UNetDenoiser",
     "VariancePreserving",
+    "WithVariance",
     "ZImage",
 ]

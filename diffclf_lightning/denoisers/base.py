@@ -54,8 +54,11 @@ class Denoiser(nn.Module, ABC):
     """Names of these classes in the order of ids, or None where the model has none."""
     calibration: Calibration | None = None
     """What makes probabilities of its scores, where that came with the model."""
-    predicts_variance: bool = False
-    """Whether :meth:`predict` gives the variance of the reverse step too."""
+
+    @property
+    def predicts_variance(self) -> bool:
+        """Whether :meth:`predict` gives the variance of the reverse step too."""
+        return False
 
     @property
     def network(self) -> nn.Module:

@@ -17,15 +17,13 @@ from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
 from diffclf_lightning.denoisers.schedules import schedule_of
 from diffclf_lightning.denoisers.transforms import ADMCrop
+from diffclf_lightning.denoisers.variance import WithVariance
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import Noised, Prediction
 
 
-class ClassConditionalDenoiser(PipelineDenoiser):
+class ClassConditionalDenoiser(WithVariance, PipelineDenoiser):
     """A network that takes class ids.
-
-    Its output may have twice the channels: noise first, then the variance, as
-    :meth:`ReverseStep.log_variance` takes it.
 
     Args:
         model: The diffusers network.
@@ -48,7 +46,6 @@ class ClassConditionalDenoiser(PipelineDenoiser):
     ) -> None:
         super().__init__(schedule_of(scheduler), vae)
         self.model = model
-        self.predicts_variance = self.model.config.out_channels == 2 * self.sample_shape[0]
         self.num_classes, self.null_class = self.embedded_classes(len(id2label or ()))
         names = id2label or {i: str(i) for i in range(self.num_classes)}
         self.id2label = dict(sorted((int(i), name) for i, name in names.items()))
@@ -118,18 +115,6 @@ class ClassConditionalDenoiser(PipelineDenoiser):
         labels = torch.tensor(list(ids), dtype=torch.int64, device=self.device)
         return Conditioning({"class_labels": labels})
 
-    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
-        return self._output(x_t, timestep, conditioning)[:, : x_t.shape[1]]
-
-    def predict(self, noised: Noised, conditioning: Mapping[str, Tensor]) -> Prediction:
-        if not self.predicts_variance:
-            return super().predict(noised, conditioning)
-        whole = self._output(noised.x_t, noised.at.timestep, conditioning)
-        output, variance = whole.chunk(2, dim=1)
-        reverse = noised.at.reverse
-        log_variance = None if reverse is None else reverse.log_variance(variance)
-        return Prediction(noised, output, self.schedule.target, log_variance)
-
     def predict_mixed(
         self, noised: Noised, conditioning: Conditioning, weights: Tensor
     ) -> Prediction:
@@ -147,7 +132,7 @@ class ClassConditionalDenoiser(PipelineDenoiser):
             for hook in hooks:
                 hook.remove()
 
-    def _output(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+    def output(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
         output: Tensor = self.model(x_t.to(self.model.dtype), timestep, **conditioning).sample
         return output
 

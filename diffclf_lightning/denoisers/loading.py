@@ -20,6 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from diffclf_lightning.denoisers.quantized import of_component
 from diffclf_lightning.denoisers.wholeness import (
     FETCH,
+    check_reader,
     check_tokenizer_files,
     check_vocabulary,
     check_weights,
@@ -30,7 +31,7 @@ from diffclf_lightning.denoisers.wholeness import (
 )
 from diffclf_lightning.errors import InputError
 
-UNUSED = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
+UNUSED = frozenset({"safety_checker", "feature_extractor", "image_encoder", "watermarker"})
 """Components of pipelines that predict no noise: left where they are."""
 
 
@@ -199,6 +200,7 @@ def load_component(
             raise unusable(path, f"its {folder.name}/config.json is missing. {FETCH}")
     if issubclass(kind, PreTrainedTokenizerBase):
         check_tokenizer_files(path, folder, kind)
+        check_reader(folder)
     if not sys.stderr.isatty():  # their bars are no use in a file
         transformers.utils.logging.disable_progress_bar()
     try:

@@ -32,6 +32,8 @@ from diffclf_lightning.extras import needed
 
 RENAMED = {"TokenizersBackend": "PreTrainedTokenizerFast"}
 """Names of transformers 5 that version 4 has under another; version 5 knows both."""
+UNDECODED = "surrogateescape"
+"""How text holds what is none, as the vocabulary of a tokenizer of sentencepiece."""
 
 
 class PipelineDenoiser(Denoiser):
@@ -170,13 +172,14 @@ class PipelineDenoiser(Denoiser):
         pipeline.fuse_lora()
         pipeline.unload_lora_weights()
 
-    def _pipeline(self) -> Any:
-        """The pipeline in diffusers, of the same components."""
+    def _pipeline(self, **settings: Any) -> Any:
+        """The pipeline in diffusers, of the same components, with the settings that it knows."""
         parts: dict[str, Any] = {}
         known = self.to_components()
         for name, parameter in inspect.signature(self.pipeline_class).parameters.items():
             default = None if parameter.default is parameter.empty else parameter.default
             parts[name] = default if known.get(name) is None else known[name]
+        parts |= {name: value for name, value in settings.items() if name in parts}
         return self.pipeline_class(**parts)
 
     def pipeline(self) -> Any:
@@ -246,7 +249,7 @@ class PipelineDenoiser(Denoiser):
             folder = Path(name)
             self._write(folder, _save_form)
             files = {
-                file.relative_to(folder).as_posix(): file.read_text()
+                file.relative_to(folder).as_posix(): file.read_bytes().decode(errors=UNDECODED)
                 for file in sorted(folder.rglob("*"))
                 if file.is_file()
             }
@@ -272,9 +275,7 @@ class PipelineDenoiser(Denoiser):
         for name, component in self.to_components().items():
             if hasattr(component, "save_pretrained"):
                 save(component, folder / name)
-                kind = type(component)
-                library = kind.__module__.split(".")[0]
-                index[name] = [library, RENAMED.get(kind.__name__, kind.__name__)]
+                index[name] = _entry(type(component))
             elif component is not None:
                 index[name] = component
         (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
@@ -293,6 +294,14 @@ class PipelineDenoiser(Denoiser):
         finally:
             for name in self._decoder:
                 delattr(self.vae, name)
+
+
+def _entry(kind: type) -> list[str]:
+    """Library and name of a component's class, as an index has them."""
+    library, *inside = kind.__module__.split(".")
+    if inside[:1] == ["pipelines"]:  # diffusers calls what belongs to one pipeline by its folder
+        library = inside[1]
+    return [library, RENAMED.get(kind.__name__, kind.__name__)]
 
 
 def _save_form(component: Any, folder: Path) -> None:

@@ -21,14 +21,14 @@ from diffclf_lightning.denoisers.text_conditional import (
     check_width,
     floating,
 )
+from diffclf_lightning.denoisers.variance import WithVariance
 
 
-class PixArt(TextConditionalDenoiser):
+class PixArt(WithVariance, TextConditionalDenoiser):
     """A text-to-image transformer, PixArt-alpha.
 
     Prompts become lower case, as in diffusers' pipelines. The padding of T5 is masked, in the text
-    encoder and in the transformer; that of CLIP is not, as in Stable Diffusion. Of an output with
-    twice the channels the first half is the noise.
+    encoder and in the transformer; that of CLIP is not, as in Stable Diffusion.
 
     Args:
         transformer: ``PixArtTransformer2DModel``.
@@ -89,7 +89,7 @@ class PixArt(TextConditionalDenoiser):
         states = self.text_encoder(tokens["input_ids"], attention_mask=mask)[0]
         return Conditioning({"encoder_hidden_states": states, "encoder_attention_mask": mask})
 
-    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+    def output(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
         dtype = self.transformer.dtype
         output: Tensor = self.transformer(
             x_t.to(dtype),
@@ -97,7 +97,7 @@ class PixArt(TextConditionalDenoiser):
             added_cond_kwargs=self._added(x_t, dtype),
             **floating(conditioning, dtype),
         ).sample
-        return output[:, : x_t.shape[1]]
+        return output
 
     def _added(self, x_t: Tensor, dtype: torch.dtype) -> dict[str, Tensor | None]:
         """Height, width and aspect ratio of the image, where the network was trained with them."""

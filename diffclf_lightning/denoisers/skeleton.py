@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from diffclf_lightning.calibration import FILE, Calibration
 from diffclf_lightning.denoisers.auto import family_of
 from diffclf_lightning.denoisers.loading import component_class, is_component, read_index
-from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
+from diffclf_lightning.denoisers.pipeline import UNDECODED, PipelineDenoiser
 
 
 def rebuilt(
@@ -33,7 +33,7 @@ def rebuilt(
         for name, text in files.items():
             file = Path(folder, name)
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
+            file.write_bytes(text.encode(errors=UNDECODED))
         index = read_index(folder)
         family = family_of(folder, index)
         parts: dict[str, Any] = {}

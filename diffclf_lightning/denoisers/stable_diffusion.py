@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import diffusers
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
@@ -82,7 +82,7 @@ class StableDiffusionXL(TextConditionalDenoiser):
     """
 
     pipeline_class = diffusers.StableDiffusionXLPipeline
-    components = (
+    components: ClassVar[tuple[str, ...]] = (
         "unet",
         "scheduler",
         "text_encoder",

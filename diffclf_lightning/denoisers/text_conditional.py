@@ -235,7 +235,8 @@ class TextConditionalDenoiser(PipelineDenoiser):
             prompts: The prompts.
             **options: Further arguments of the pipeline's ``encode_prompt``.
         """
-        return self._pipeline().encode_prompt(list(prompts), device=self.device, **options)
+        pipeline = self._pipeline(requires_safety_checker=False)  # each would warn that it has none
+        return pipeline.encode_prompt(list(prompts), device=self.device, **options)
 
     def tokens(self, prompts: Sequence[str]) -> dict[str, Tensor]:
         """What the tokenizer of a model with one text encoder makes of prompts.

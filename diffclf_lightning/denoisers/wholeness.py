@@ -14,6 +14,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.extras import needed
 
 GIT_LFS = b"version https://git-lfs.github.com/spec"
 VARIANT = re.compile(r"[\w-]+\.(\w+)(-\d+-of-\d+)?\.(safetensors|bin)")
@@ -114,6 +115,19 @@ def check_tokenizer_files(
     for file in ("tokenizer_config.json", *vocabulary):
         if not _has_content(folder / file):
             raise unusable(path, f"its {folder.name}/{file} is missing or empty. {FETCH}")
+
+
+def check_reader(folder: Path) -> None:
+    """Refuse the vocabulary of sentencepiece, as T5 and ChatGLM have it, where nothing reads it.
+
+    Transformers would ask for another package.
+
+    Raises:
+        InputError: If a package is missing.
+    """
+    if any(folder.glob("*.model")) and not _has_content(folder / "tokenizer.json"):
+        needed("sentencepiece", "sentencepiece")
+        needed("google.protobuf", "sentencepiece")
 
 
 def check_vocabulary(path: str | Path, name: str, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -80,9 +80,12 @@ def check_same_steps(pipe, folder, network, prompt, options=None, **call):
     model = load(folder, **(options or {}))
     _, height, width = model.image_shape
     pipe.set_progress_bar_config(disable=True)
-    if not isinstance(model.schedule, FlowMatching):
+    if not (isinstance(model.schedule, FlowMatching) or "DDIM" in type(pipe.scheduler).__name__):
         pipe.scheduler = DDIMScheduler.from_config(
-            pipe.scheduler.config, timestep_spacing="leading", clip_sample=False
+            pipe.scheduler.config,
+            timestep_spacing="leading",
+            clip_sample=False,
+            thresholding=False,
         )
     theirs = heard(
         getattr(pipe, network),
@@ -112,7 +115,11 @@ def times(scheduler, schedule, step):
     """What our schedule knows of a step of theirs, and of the next: its scales, or None at 0."""
     if isinstance(schedule, FlowMatching):
         now, then = scheduler.sigmas[step : step + 2].double()
-        return schedule(now[None]), (1 - then.item(), then.item())
+        time = now[None]
+        if hasattr(schedule, "shift"):  # the network is told another time
+            time = scheduler.timesteps[step : step + 1] / 1000
+            assert abs(schedule(time).sigma.item() - now.item()) < 1e-5
+        return schedule(time), (1 - then.item(), then.item())
     t = scheduler.timesteps
     at = schedule.of(t[step : step + 1])
     before = int(t[step]) - len(scheduler.alphas_cumprod) // STEPS

@@ -4,6 +4,7 @@ import pytest
 import tiny
 import torch
 from diffusers import (
+    DDPMScheduler,
     DPMSolverMultistepScheduler,
     PixArtAlphaPipeline,
     PixArtSigmaPipeline,
@@ -171,6 +172,10 @@ def test_the_true_noise_gives_the_clean_sample(folder, seed):
     assert torch.allclose(said.noise, noise, atol=1e-6)
     assert torch.allclose(said.x_0, x_0, atol=1e-2)  # a hundredth of the noise is left at t = 900
     assert torch.allclose(said.x_0[:2], x_0[:2], atol=1e-4)
+    steps = DDPMScheduler.from_config(model.schedule.scheduler.config)
+    for row, t in enumerate(noised.at.timestep):
+        log_variance = steps._get_variance(t, both[row, 4:], "learned_range")
+        assert torch.allclose(said.log_variance[row], log_variance, atol=1e-3)
 
 
 def test_latents_are_scaled_as_the_autoencoder_says(folder, seed):

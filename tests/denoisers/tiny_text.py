@@ -107,6 +107,20 @@ def qwen3(kind, layers, width=16, seed=19):
     ).eval()  # fmt: skip
 
 
+def pieces(file, **options):
+    """A vocabulary of sentencepiece, as T5 and ChatGLM are published with, written to a file."""
+    from sentencepiece import SentencePieceTrainer
+
+    text = file.with_suffix(".txt")
+    text.write_text(f"{PROMPT} dog\n" * 50)
+    SentencePieceTrainer.train(
+        input=str(text), model_prefix=str(file.with_suffix("")), vocab_size=30, minloglevel=2,
+        hard_vocab_limit=False, **options,
+    )  # fmt: skip
+    text.unlink()
+    return file
+
+
 def autoencoder(channels=4, factor=2, **options):
     """A small ``AutoencoderKL``."""
     from diffusers import AutoencoderKL
