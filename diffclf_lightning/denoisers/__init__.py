@@ -15,11 +15,13 @@ from diffclf_lightning.denoisers.gaussian import GaussianDenoiser
 from diffclf_lightning.denoisers.latents import LatentSpace
 from diffclf_lightning.denoisers.lumina import Lumina2
 from diffclf_lightning.denoisers.new import NewDenoiser, NewDiT, NewUNet
+from diffclf_lightning.denoisers.original_dit import OriginalDiT
 from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
 from diffclf_lightning.denoisers.pixart import PixArt, PixArtSigma
 from diffclf_lightning.denoisers.qwen_image import QwenImage
 from diffclf_lightning.denoisers.sana import Sana
 from diffclf_lightning.denoisers.schedules import EDM, FlowMatching, Schedule, VariancePreserving
+from diffclf_lightning.denoisers.sit import REPADenoiser, REPAPipeline, SiTDenoiser, SiTPipeline
 from diffclf_lightning.denoisers.stable_diffusion import StableDiffusion, StableDiffusionXL
 from diffclf_lightning.denoisers.stable_diffusion_3 import StableDiffusion3
 from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser
@@ -45,13 +47,18 @@ __all__ = [
     "NewDenoiser",
     "NewDiT",
     "NewUNet",
+    "OriginalDiT",
     "PipelineDenoiser",
     "PixArt",
     "PixArtSigma",
     "QwenImage",
+    "REPADenoiser",
+    "REPAPipeline",
     "ResizeCenterCrop",
     "Sana",
     "Schedule",
+    "SiTDenoiser",
+    "SiTPipeline",
     "StableDiffusion",
     "StableDiffusion3",
     "StableDiffusionXL",

@@ -153,7 +153,10 @@ class ClassConditionalDenoiser(PipelineDenoiser):
 
 
 class DiTDenoiser(ClassConditionalDenoiser):
-    """Diffusion transformer (Peebles and Xie, 2023), ``facebook/DiT-XL-2-256`` for instance."""
+    """Diffusion transformer (Peebles and Xie, 2023), ``facebook/DiT-XL-2-256`` for instance.
+
+    Its network is diffusers' ``DiTTransformer2DModel``, or the published one, ``OriginalDiT``.
+    """
 
     pipeline_class = diffusers.DiTPipeline
     components = ("transformer", "scheduler", "vae?", "id2label?")
@@ -162,14 +165,15 @@ class DiTDenoiser(ClassConditionalDenoiser):
     def embedded_classes(self, named: int) -> tuple[int, int | None]:
         """See :meth:`ClassConditionalDenoiser.embedded_classes`; diffusers adds the null class."""
         count = int(self.model.config.num_embeds_ada_norm)
-        return count, count
+        return count, count if self.model.config.get("null_class", True) else None
 
     def class_embeddings(self) -> list[nn.Embedding]:
-        """See :meth:`ClassConditionalDenoiser.class_embeddings`; each block has its own."""
-        return [
-            block.norm1.emb.class_embedder.embedding_table
-            for block in self.model.transformer_blocks
-        ]
+        """See :meth:`ClassConditionalDenoiser.class_embeddings`.
+
+        In diffusers' network each block has its own.
+        """
+        modules = self.model.modules()
+        return [m.embedding_table for m in modules if hasattr(m, "embedding_table")]
 
 
 class UNetDenoiser(ClassConditionalDenoiser):
