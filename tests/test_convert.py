@@ -3,16 +3,19 @@
 import argparse
 import json
 import pickle
+import random
 
 import diffusers
 import published_dit
 import pytest
 import tiny
+import tiny_shifts
 import torch
 from published_dit import Sizes
 from safetensors.torch import save_file
 
 from diffclf_lightning import AutoDenoiser, DiffusionClassifier, InputError
+from diffclf_lightning.configurations import CONFIGS
 from diffclf_lightning.convert.command import main
 from diffclf_lightning.denoisers import ADMCrop, OriginalDiT, SiTDenoiser
 from diffclf_lightning.denoisers.skeleton import rebuilt
@@ -342,6 +345,23 @@ def test_from_published_weights_to_an_accuracy(diffclf, tmp_path, seed):
     assert isinstance(
         DiffusionClassifier(AutoDenoiser.from_pretrained("sit")).denoiser, SiTDenoiser
     )
+
+
+def test_the_shipped_configuration_takes_a_converted_folder(diffclf, tmp_path, vae, seed):
+    tiny_shifts.imagenet_and_shifts(tmp_path / "data", random.Random(seed))
+    torch.save(published_dit.weights(Sizes(blocks=1, rows=1001)), tmp_path / "SiT-XL-2-256.pt")
+    text = (CONFIGS / "supervised/sit256.yaml").read_text()
+    (line,) = (line for line in text.splitlines() if line.startswith("#   diffclf convert"))
+    typed = line.split()[2:]
+    typed[typed.index("--vae") + 1] = "vae"
+    diffclf(*typed, "--heads=3")
+    diffclf(
+        "test", "--config=supervised/sit256", "--model.strategy=Full", "--model.strategy.trials=1",
+        "--data.test_sets=[imagenet_a]", "--data.num_workers=0", "--results.folder=run",
+        "--model.evaluations_per_batch=4096", "--trainer.accelerator=cpu",
+    )  # fmt: skip
+    sets = json.loads((tmp_path / "run" / "summary.json").read_text())["sets"]
+    assert sets["imagenet_a"]["evaluations"] == 200 * sets["imagenet_a"]["total"] > 0
 
 
 def test_only_known_networks_are_taken_from_the_package(tmp_path):
