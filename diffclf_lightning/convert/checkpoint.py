@@ -24,17 +24,23 @@ LISTED = 3
 
 @dataclass
 class Checkpoint:
-    """Weights by name, and what their file says of their training.
+    """Weights by name, and what stands beside them in their file.
 
     Args:
         file: The file, for messages.
         weights: Tensors by name.
-        settings: Arguments of the training script, where they are there.
+        others: Other entries of the file.
     """
 
     file: Path
     weights: dict[str, Tensor]
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    others: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Arguments of the training script, where they are there."""
+        given = self.others.get("args")
+        return vars(given) if isinstance(given, Namespace) else {}
 
     @classmethod
     def read(cls, file: str | Path) -> "Checkpoint":
@@ -49,20 +55,18 @@ class Checkpoint:
         if not file.is_file():
             raise InputError(f"Expected WEIGHTS to be a file, but there is no {str(file)!r}.")
         content: Any = _safetensors(file) if file.suffix == ".safetensors" else _torch(file)
-        settings: Any = {}
+        others: Mapping[str, Any] = {}
         if isinstance(content, Mapping):
-            settings = vars(content.get("args", Namespace()))
-            inside = [
-                content[entry] for entry in ENTRIES if isinstance(content.get(entry), Mapping)
-            ]
-            content = inside[0] if inside else content
+            inside = [entry for entry in ENTRIES if isinstance(content.get(entry), Mapping)]
+            if inside:
+                others, content = content, content[inside[0]]
         if not isinstance(content, Mapping) or not content or not _are_tensors(content):
             raise unusable(
                 file,
                 "holds something else than tensors by name, by itself or under "
                 f"{', '.join(ENTRIES)}. Save the network's `state_dict()`",
             )
-        return cls(file, {_bare(name): tensor for name, tensor in content.items()}, settings)
+        return cls(file, {_bare(name): tensor for name, tensor in content.items()}, others)
 
     def shape(self, name: str, dimensions: int) -> tuple[int, ...]:
         """Shape of a tensor that has to be there."""

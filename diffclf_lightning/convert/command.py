@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from diffclf_lightning.denoisers import ClassConditionalDenoiser
 
 KINDS = {name: f"diffclf_lightning.convert.dit:{name}" for name in ("dit", "sit", "repa")}
+KINDS["edm2"] = "diffclf_lightning.convert.edm2:edm2"
 """What makes a denoiser of a checkpoint, by kind."""
 SCALE = 0.18215
 """Scale of the latents that all kinds were trained on."""
 DESCRIPTION = """\
 Make a folder that --model.denoiser, diffclf classify and AutoDenoiser load of class-conditional
-weights that come in a layout of their own: those of github.com/facebookresearch/DiT, willisma/SiT
-and sihyun-yu/REPA. Size, classes and image size are read from the weights. The file is
+weights that come in a layout of their own: those of github.com/facebookresearch/DiT, willisma/SiT,
+sihyun-yu/REPA and NVlabs/edm2. Size, classes and image size are read from the weights. The file is
 one of safetensors, or of torch.save with tensors alone; nothing in it is run.
 """
 

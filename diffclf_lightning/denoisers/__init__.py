@@ -9,6 +9,8 @@ from diffclf_lightning.denoisers.class_conditional import (
     UNetDenoiser,
 )
 from diffclf_lightning.denoisers.conditioning import Conditioning
+from diffclf_lightning.denoisers.edm2 import EDM2Denoiser, EDM2Pipeline
+from diffclf_lightning.denoisers.edm2_network import EDM2UNet
 from diffclf_lightning.denoisers.flux import Flux
 from diffclf_lightning.denoisers.flux2 import Flux2, Flux2Klein
 from diffclf_lightning.denoisers.gaussian import GaussianDenoiser
@@ -37,6 +39,9 @@ __all__ = [
     "Conditioning",
     "Denoiser",
     "DiTDenoiser",
+    "EDM2Denoiser",
+    "EDM2Pipeline",
+    "EDM2UNet",
     "FlowMatching",
     "Flux",
     "Flux2",

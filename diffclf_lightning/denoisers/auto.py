@@ -33,6 +33,7 @@ FAMILIES = {
     "QwenImagePipeline": "diffclf_lightning.denoisers.qwen_image:QwenImage",
     "StableDiffusion3Pipeline": "diffclf_lightning.denoisers.stable_diffusion_3:StableDiffusion3",
     "StableDiffusionXLPipeline": "diffclf_lightning.denoisers.stable_diffusion:StableDiffusionXL",
+    "EDM2Pipeline": "diffclf_lightning.denoisers.edm2:EDM2Denoiser",
     "REPAPipeline": "diffclf_lightning.denoisers.sit:REPADenoiser",
     "SiTPipeline": "diffclf_lightning.denoisers.sit:SiTDenoiser",
     "UNet2DConditionModel": "diffclf_lightning.denoisers.stable_diffusion:StableDiffusion",

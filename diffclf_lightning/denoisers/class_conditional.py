@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from diffclf_lightning.candidates import Condition
 from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
-from diffclf_lightning.denoisers.schedules import schedule_of
+from diffclf_lightning.denoisers.schedules import Schedule, schedule_of
 from diffclf_lightning.denoisers.transforms import ADMCrop
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import Noised, Prediction
@@ -46,9 +46,9 @@ class ClassConditionalDenoiser(PipelineDenoiser):
         vae: nn.Module | None = None,
         id2label: Mapping[int, str] | None = None,
     ) -> None:
-        super().__init__(schedule_of(scheduler), vae)
+        super().__init__(self.own_schedule(scheduler), vae)
         self.model = model
-        self.predicts_variance = self.model.config.out_channels == 2 * self.sample_shape[0]
+        self.predicts_variance = self.model.config.get("out_channels") == 2 * self.sample_shape[0]
         self.num_classes, self.null_class = self.embedded_classes(len(id2label or ()))
         names = id2label or {i: str(i) for i in range(self.num_classes)}
         self.id2label = dict(sorted((int(i), name) for i, name in names.items()))
@@ -59,6 +59,11 @@ class ClassConditionalDenoiser(PipelineDenoiser):
                 # diffusers drops labels in each block of a DiT by itself in training; here they are
                 # dropped once, for the whole network, by whoever trains it.
                 module.class_embedder.dropout_prob = 0.0
+
+    @classmethod
+    def own_schedule(cls, scheduler: SchedulerMixin) -> Schedule:
+        """What the network is told of times, by its scheduler; an InputError refuses another."""
+        return schedule_of(scheduler)
 
     @classmethod
     def from_components(cls, components: Mapping[str, Any], **options: Any) -> Self:

@@ -17,6 +17,7 @@ import transformers
 from diffusers import DiffusionPipeline, ModelMixin
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from diffclf_lightning.denoisers.edm2_network import EDM2UNet
 from diffclf_lightning.denoisers.original_dit import OriginalDiT
 from diffclf_lightning.denoisers.quantized import of_component
 from diffclf_lightning.denoisers.wholeness import (
@@ -34,7 +35,7 @@ from diffclf_lightning.errors import InputError
 UNUSED = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
 """Components of pipelines that predict no noise: left where they are."""
 
-OWN = {"OriginalDiT": OriginalDiT}
+OWN = {"EDM2UNet": EDM2UNet, "OriginalDiT": OriginalDiT}
 """Networks of this package that may stand in an index, as classes of ``diffclf_lightning``."""
 
 

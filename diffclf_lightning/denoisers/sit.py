@@ -10,7 +10,7 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import nn
 
 from diffclf_lightning.denoisers.class_conditional import DiTDenoiser
-from diffclf_lightning.denoisers.schedules import FlowMatching
+from diffclf_lightning.denoisers.schedules import FlowMatching, Schedule
 
 
 class SiTPipeline(DiffusionPipeline):
@@ -55,15 +55,9 @@ class SiTDenoiser(DiTDenoiser):
     sign = -1
     reversed_time = True
 
-    def __init__(
-        self,
-        model: nn.Module,
-        scheduler: SchedulerMixin,
-        vae: nn.Module | None = None,
-        id2label: Mapping[int, str] | None = None,
-    ) -> None:
-        super().__init__(model, scheduler, vae, id2label)
-        self.schedule = FlowMatching(scheduler, 1.0, self.sign, self.reversed_time)
+    @classmethod
+    def own_schedule(cls, scheduler: SchedulerMixin) -> Schedule:
+        return FlowMatching(scheduler, 1.0, cls.sign, cls.reversed_time)
 
 
 class REPADenoiser(SiTDenoiser):
