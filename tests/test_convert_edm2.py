@@ -1,6 +1,7 @@
 """``diffclf convert edm2``: weights as published against the formulas of the paper."""
 
 import json
+import math
 
 import published_edm2
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from diffclf_lightning import AutoDenoiser, InputError
 from diffclf_lightning.convert.command import main
+from diffclf_lightning.denoisers import EDM2Weight
 from diffclf_lightning.evaluation import Noised
 
 
@@ -39,13 +41,14 @@ def test_denoised_samples_are_those_of_the_formulas(content, tmp_path):
     assert at.sigma[0].item() == pytest.approx(0.002, rel=1e-4)
     noised, classes = Noised(*torch.randn(2, 4, 1, 8, 8), at), [0, 4, 2, 3]
     said = model.predict(noised, model.condition(classes))
-    uncertain = model.model.log_variance(at.timestep)
+    weights = EDM2Weight(str(tmp_path / "out"))(at)
     for i, sigma in enumerate(at.sigma.tolist()):
         x_t = noised.x_0[i] + sigma * noised.noise[i]
         expected = published_edm2.denoised(content["model"], x_t, sigma, classes[i])
         assert torch.allclose(said.x_0[i].double(), expected, rtol=1e-4, atol=1e-4)
         u = published_edm2.uncertainty(content["model"], sigma)
-        assert uncertain[i].item() == pytest.approx(u.item(), abs=1e-4)
+        expected = (sigma**2 + 0.25) / (sigma * 0.5) ** 2 / math.exp(u)
+        assert weights[i].item() == pytest.approx(expected, rel=1e-3)
     with pytest.raises(InputError, match="no class"):
         model.unconditional()
 
@@ -124,7 +127,20 @@ def test_from_published_weights_to_an_accuracy(diffclf, tmp_path, seed):
     diffclf(
         "test", "--config=digits", "--model.denoiser.pretrained_model_name_or_path=edm2",
         "--model.strategy=Full", "--model.strategy.trials=2", "--data.num_test=3",
-        "--results.folder=run",
+        "--model.other_losses=[l2_x_0]", "--results.errors=true", "--results.folder=run",
     )  # fmt: skip
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())["sets"]["digits"]
     assert (summary["total"], summary["evaluations"]) == (3, 3 * 2 * 10)
+    weight = ["--score.weight=diffclf_lightning.denoisers.EDM2Weight"]
+    weight += ["--score.weight.folder=edm2"]
+    run = diffclf("score", "run", "--score=WeightedError", *weight)
+    assert "score-l2_x_0-EDM2Weight" in run.stdout
+
+
+def test_a_weight_needs_its_uncertainty(content, tmp_path):
+    kept = {n: w for n, w in content["model"].items() if not n.startswith("logvar")}
+    model = converted(tmp_path, {**content, "model": kept})
+    assert model.model.config.logvar_channels is None
+    for folder in (tmp_path / "out", tmp_path / "nowhere"):
+        with pytest.raises(InputError, match="`folder`"):
+            EDM2Weight(str(folder))

@@ -106,7 +106,7 @@ def _config(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _plain(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Weights that a plain layer computes the same with (Karras et al. 2024, eq. 47 and 66).
+    """Weights that a plain layer computes the same with (Karras et al. 2024, eq. 66).
 
     Each output's are divided by their norm; learned gains are multiplied in. A class's embedding is
     the sum of its weights alone, of inputs of magnitude 1.

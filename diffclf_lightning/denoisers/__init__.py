@@ -9,7 +9,7 @@ from diffclf_lightning.denoisers.class_conditional import (
     UNetDenoiser,
 )
 from diffclf_lightning.denoisers.conditioning import Conditioning
-from diffclf_lightning.denoisers.edm2 import EDM2Denoiser, EDM2Pipeline
+from diffclf_lightning.denoisers.edm2 import EDM2Denoiser, EDM2Pipeline, EDM2Weight
 from diffclf_lightning.denoisers.edm2_network import EDM2UNet
 from diffclf_lightning.denoisers.flux import Flux
 from diffclf_lightning.denoisers.flux2 import Flux2, Flux2Klein
@@ -42,6 +42,7 @@ __all__ = [
     "EDM2Denoiser",
     "EDM2Pipeline",
     "EDM2UNet",
+    "EDM2Weight",
     "FlowMatching",
     "Flux",
     "Flux2",

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, scaled_dot_product_attention, silu
 
 RESIDUAL = 0.3
-"""Share of the residual branch, and of attention, in a block (Table 1)."""
+"""Share of the residual branch, and of attention, in a block."""
 LIMIT = 256.0
 """Largest magnitude of an activation."""
 
@@ -45,8 +45,25 @@ def joined(a: Tensor, b: Tensor) -> Tensor:
     return torch.cat(list(parts), dim=1)
 
 
+def fourier_features(x: Tensor, freqs: Tensor, phases: Tensor) -> Tensor:
+    """Cosines of numbers ``(batch,)``, of variance 1 (eq. 75), float32, ``(batch, channels)``."""
+    return (x.float()[:, None] * freqs.float() + phases.float()).cos() * math.sqrt(2)
+
+
+def uncertainty(timestep: Tensor, freqs: Tensor, phases: Tensor, weight: Tensor) -> Tensor:
+    """The uncertainty ``u`` of training by ``loss / exp(u) + u``, float32, shape ``(batch,)``.
+
+    Args:
+        timestep: A quarter of the logarithm of the noise's scale, shape ``(batch,)``.
+        freqs: Frequencies of its features, shape ``(channels,)``.
+        phases: Their phases, shape ``(channels,)``.
+        weight: Their weights, shape ``(1, channels)``.
+    """
+    return fourier_features(timestep, freqs, phases) @ weight.float()[0]
+
+
 class Fourier(nn.Module):
-    """Cosines of random frequencies and phases, of unit variance (eq. 75).
+    """Cosines of random frequencies and phases.
 
     Args:
         channels: Their number.
@@ -62,8 +79,7 @@ class Fourier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of numbers ``(batch,)``, float32, shape ``(batch, channels)``."""
-        angles = x.float()[:, None] * self.freqs.float() + self.phases.float()
-        return angles.cos() * math.sqrt(2)
+        return fourier_features(x, self.freqs, self.phases)
 
 
 def convolution(channels: int, out: int, size: int) -> nn.Conv2d:
@@ -72,7 +88,7 @@ def convolution(channels: int, out: int, size: int) -> nn.Conv2d:
 
 
 class Block(nn.Module):
-    """A block of the encoder or decoder, modulated by what the network is told (Figure 21).
+    """A block of the encoder or decoder, modulated by what the network is told.
 
     Args:
         channels: Channels of what comes in.
@@ -204,9 +220,3 @@ class EDM2UNet(ModelMixin, ConfigMixin):
                 x = interpolate(x, scale_factor=2.0, mode="nearest")
             x = layer(joined(x, skips.pop()) if "_block" in name else x, told)
         return UNet2DOutput(sample=self.out_conv(x))
-
-    def log_variance(self, timestep: Tensor) -> Tensor:
-        """The uncertainty ``u`` that it was trained with, ``loss / exp(u) + u``; ``(batch,)``."""
-        features = self.logvar_fourier(timestep).to(self.logvar_linear.weight.dtype)
-        uncertainty: Tensor = self.logvar_linear(features)[:, 0]
-        return uncertainty
