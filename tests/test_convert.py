@@ -20,10 +20,12 @@ from diffclf_lightning.convert.command import main
 from diffclf_lightning.denoisers import ADMCrop, OriginalDiT, SiTDenoiser
 from diffclf_lightning.denoisers.skeleton import rebuilt
 from diffclf_lightning.evaluation import Noised
+from diffclf_lightning.generate.samplers import EulerSampler, PipelineSampler, sampler_of
 
 FORMS = {
     "sit": ("sit", Sizes(variance=True)),
     "sit without variance": ("sit", Sizes(patch=4, heads=4)),
+    "sit of a published width": ("sit", Sizes(width=384, heads=6, blocks=1)),
     "repa": ("repa", Sizes()),
     "repa with normalised queries": ("repa", Sizes(qk_norm=True)),
 }
@@ -60,7 +62,8 @@ def noised_at(model, sigmas):
 def test_flows_are_those_of_the_formulas(form, seed, tmp_path, vae):
     kind, sizes = FORMS[form]
     weights = published_dit.weights(sizes, projectors=kind == "repa")
-    heads = [] if sizes.qk_norm else [f"--heads={sizes.heads}"]
+    known = sizes.qk_norm or sizes.width == 384
+    heads = [] if known else [f"--heads={sizes.heads}"]
     model = converted(tmp_path, kind, {"model": {}, "ema": weights}, vae, *heads)
     assert (model.num_classes, model.null_class, model.sample_shape) == (5, 5, (4, 8, 8))
     sigmas, classes = [0.0, 0.3, 0.5, 0.999], [0, 4, 2, 5]
@@ -231,6 +234,24 @@ def test_mixtures_of_one_class_are_that_class(seed, tmp_path):
     mixed = model.predict_mixed(noised, classes, torch.eye(5)[[3, 1]])
     alone = model.predict(noised, model.condition([3, 1]))
     assert torch.allclose(mixed.output, alone.output, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["dit", "sit", "repa"])
+def test_converted_models_draw_images(kind, seed, tmp_path, vae):
+    """DiT by diffusers' own pipeline, flows by a step from noise along what they say."""
+    sizes = Sizes(rows=1001, variance=kind == "dit")
+    model = converted(tmp_path, kind, published_dit.weights(sizes), vae, "--heads=3")
+    sampler = sampler_of(model, 1, 1.0)
+    assert isinstance(sampler, PipelineSampler if kind == "dit" else EulerSampler)
+    (image,) = sampler.sample([3], [seed])
+    assert (image.size, image.mode) == ((16, 16), "RGB")
+    if kind != "dit":
+        noise = torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(seed))
+        step, t = (1, 0) if kind == "sit" else (-1, 1)
+        said = published_dit.forward(torch.load(tmp_path / "weights.pt"), sizes, noise, t, 3)
+        assert torch.allclose(
+            sampler.latents([3], [seed])[0].double(), noise + step * said, rtol=1e-4, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize(("rows", "names"), [(1001, None), (1000, None)])
