@@ -4,8 +4,8 @@ import argparse
 import json
 import pickle
 import random
+import warnings
 
-import diffusers
 import published_dit
 import pytest
 import tiny
@@ -111,45 +111,57 @@ def test_dit_is_that_of_the_formulas(seed, tmp_path, vae):
             assert torch.allclose(said.log_variance[i].double(), expected, atol=1e-3)
 
 
+@pytest.fixture
+def hub(tmp_path):
+    """The form of facebook/DiT-XL-2-256: one embedder in all blocks, and an older class."""
+    model = tiny.dit_with_vae()
+    blocks = model.model.transformer_blocks
+    for block in blocks[1:]:
+        block.norm1.emb.load_state_dict(blocks[0].norm1.emb.state_dict())
+    model.save_pretrained(tmp_path / "hub")
+    for file in (tmp_path / "hub/model_index.json", tmp_path / "hub/transformer/config.json"):
+        file.write_text(file.read_text().replace("DiTTransformer2DModel", "Transformer2DModel"))
+    return tmp_path / "hub"
+
+
 @torch.no_grad()
-def test_diffusers_dit_hears_other_times(seed):
-    """Why the network is one of ours: its frequencies, and nothing else, differ."""
-    theirs = diffusers.DiTTransformer2DModel(
-        num_attention_heads=3, attention_head_dim=8, in_channels=4, num_layers=2, sample_size=8,
-        num_embeds_ada_norm=5, norm_eps=1e-6,
-    )  # fmt: skip
-    for block in theirs.transformer_blocks:
-        block.norm1.emb = theirs.transformer_blocks[0].norm1.emb
-    emb = theirs.transformer_blocks[0].norm1.emb
-    state = {
-        "pos_embed": theirs.pos_embed.pos_embed,
-        "y_embedder.embedding_table.weight": emb.class_embedder.embedding_table.weight,
-    }
-    named = {"x_embedder.proj": theirs.pos_embed.proj, "final_layer.linear": theirs.proj_out_2}
-    named["final_layer.adaLN_modulation.1"] = theirs.proj_out_1
-    named["t_embedder.mlp.0"] = emb.timestep_embedder.linear_1
-    named["t_embedder.mlp.2"] = emb.timestep_embedder.linear_2
-    for i, block in enumerate(theirs.transformer_blocks):
-        named[f"blocks.{i}.adaLN_modulation.1"] = block.norm1.linear
-        named[f"blocks.{i}.attn.proj"] = block.attn1.to_out[0]
-        named[f"blocks.{i}.mlp.fc1"] = block.ff.net[0].proj
-        named[f"blocks.{i}.mlp.fc2"] = block.ff.net[2]
-        parts = (block.attn1.to_q, block.attn1.to_k, block.attn1.to_v)
-        for kind in ("weight", "bias"):
-            whole = torch.cat([getattr(part, kind) for part in parts])
-            state[f"blocks.{i}.attn.qkv.{kind}"] = whole
-    for name, layer in named.items():
-        state |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
-    ours = OriginalDiT(
-        sample_size=8, hidden_size=24, num_layers=2, num_attention_heads=3, num_embeds_ada_norm=5
-    ).eval()
-    ours.load_state_dict(state)
-    x, t, y = torch.randn(3, 4, 8, 8), torch.tensor([3, 500, 999]), torch.tensor([0, 5, 2])
-    theirs.eval()
-    own = ours(x, t, y).sample
-    assert not torch.allclose(theirs(x, t, class_labels=y).sample, own, atol=1e-3)
-    emb.time_proj.downscale_freq_shift = 0
-    assert torch.allclose(theirs(x, t, class_labels=y).sample, own, atol=1e-5)
+def test_a_pipeline_of_dit_hears_the_times_of_training(hub, tmp_path, seed):
+    """All that differs from diffusers' network are the frequencies of time, and an epsilon."""
+    with pytest.warns(UserWarning, match="as published weights do"):
+        theirs = AutoDenoiser.from_pretrained(str(hub))
+    with warnings.catch_warnings(action="error", category=UserWarning):
+        main(["dit", str(hub), f"--out={tmp_path / 'own'}"])
+    ours = AutoDenoiser.from_pretrained(str(tmp_path / "own"))
+    assert isinstance(ours.model, OriginalDiT)
+    assert list(ours.classnames) == list(theirs.classnames)
+    pixels = torch.randint(256, (1, 3, 16, 16), dtype=torch.uint8)
+    assert torch.equal(ours.encode(pixels), theirs.encode(pixels))
+    assert torch.equal(ours.decode(torch.ones(1, 4, 8, 8)), theirs.decode(torch.ones(1, 4, 8, 8)))
+    noised = Noised(*torch.randn(2, 3, 4, 8, 8), theirs.schedule.of(torch.tensor([3, 500, 999])))
+    told = theirs.condition([0, 4, 2])
+    own, other = ours.predict(noised, told), theirs.predict(noised, told)
+    assert not torch.allclose(other.noise, own.noise, atol=1e-3)
+    for block in theirs.model.transformer_blocks:
+        block.norm1.emb.time_proj.downscale_freq_shift = 0
+        block.norm3.eps = 1e-6
+    other = theirs.predict(noised, told)
+    assert torch.allclose(other.noise, own.noise, atol=1e-5)
+    assert torch.allclose(other.log_variance, own.log_variance, atol=1e-4)
+
+
+def test_dits_that_diffusers_trained_are_left_as_they_are(tmp_path, hub, recwarn):
+    tiny.dit_with_vae().save_pretrained(tmp_path / "trained")
+    AutoDenoiser.from_pretrained(str(tmp_path / "trained"))
+    assert not [w for w in recwarn if "as published weights do" in str(w.message)]
+    out = f"--out={tmp_path / 'out'}"
+    with pytest.raises(InputError, match="trained in diffusers' network"):
+        main(["dit", str(tmp_path / "trained"), out])
+    tiny.unet().save_pretrained(tmp_path / "unet")
+    with pytest.raises(InputError, match="has UNet2DModel"):
+        main(["dit", str(tmp_path / "unet"), out])
+    with pytest.raises(InputError, match="Expected no --heads with a pipeline"):
+        main(["dit", str(hub), out, "--heads=2"])
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(("kind", "sign"), [("sit", 1), ("repa", -1)])

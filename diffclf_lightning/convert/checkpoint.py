@@ -75,8 +75,8 @@ class Checkpoint:
             has = "none" if found is None else f"one of shape {tuple(found.shape)}"
             raise unusable(
                 self.file,
-                f"has to have {name!r} with {dimensions} dimensions, and has {has}. Its weights "
-                f"begin with {', '.join(list(self.weights)[:LISTED])}: are they of another model",
+                f"has to have {name!r} with {dimensions} dimensions, and has {has}. It begins with "
+                f"{', '.join(list(self.weights)[:LISTED])}, which may be of another model",
             )
         return tuple(found.shape)
 

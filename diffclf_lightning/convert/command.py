@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -34,7 +35,11 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="diffclf convert", description=DESCRIPTION)
     add = made.add_argument
     add("kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
-    add("weights", metavar="WEIGHTS", help="their file, .pt or .safetensors")
+    add(
+        "weights",
+        metavar="WEIGHTS",
+        help="their file, .pt or .safetensors; of dit also a diffusers pipeline, hub id or folder",
+    )
     add("--out", required=True, type=Path, metavar="FOLDER", help="the folder, which is new")
     add(
         "--vae",
@@ -71,13 +76,12 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         raise InputError(f"Expected --heads to be at least 1, but got {options.heads}.")
     names = names_of(options.names)
 
-    from diffclf_lightning.convert.checkpoint import Checkpoint
-
-    checkpoint = Checkpoint.read(options.weights)
-    vae = None if options.vae is None else _autoencoder(options.vae)
-    denoiser = resolve_name(KINDS[options.kind])(checkpoint, vae, names, options.heads)
-    _check_channels(denoiser, options.vae)
+    if options.kind == "dit" and not Path(options.weights).expanduser().is_file():
+        denoiser = _of_pipeline(options)
+    else:
+        denoiser = _of_file(options, names)
     partial = out.with_name(f"{out.name}.partial")
+    rmtree(partial, ignore_errors=True)
     denoiser.save_pretrained(partial)
     partial.rename(out)
     count = sum(parameter.numel() for parameter in denoiser.model.parameters())
@@ -89,6 +93,32 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         highlight=False,
         markup=False,
     )
+
+
+def _of_file(
+    options: argparse.Namespace, names: Sequence[str] | None
+) -> "ClassConditionalDenoiser":
+    from diffclf_lightning.convert.checkpoint import Checkpoint
+
+    checkpoint = Checkpoint.read(options.weights)
+    vae = None if options.vae is None else _autoencoder(options.vae)
+    made: ClassConditionalDenoiser = resolve_name(KINDS[options.kind])(
+        checkpoint, vae, names, options.heads
+    )
+    _check_channels(made, options.vae)
+    return made
+
+
+def _of_pipeline(options: argparse.Namespace) -> "ClassConditionalDenoiser":
+    from diffclf_lightning.convert.diffusers_dit import published
+
+    for flag in ("vae", "names", "heads"):
+        if (value := getattr(options, flag)) is not None:
+            raise InputError(
+                f"Expected no --{flag} with a pipeline, which has its own, but got {value!r}. "
+                f"Leave it out, or give a file as WEIGHTS; {options.weights!r} is none."
+            )
+    return published(options.weights)
 
 
 def _autoencoder(name: str) -> "AutoencoderKL":

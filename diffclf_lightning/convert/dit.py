@@ -89,7 +89,8 @@ class Transformer:
                 )
 
 
-dit = Transformer(DiTDenoiser, DDIMScheduler(beta_schedule="linear"), variance=True)
+LINEAR_BETAS = DDIMScheduler(beta_schedule="linear", clip_sample=False)
+dit = Transformer(DiTDenoiser, LINEAR_BETAS, variance=True)
 """DiT: the variance preserving process with linear betas; noise, then variance."""
 sit = Transformer(SiTDenoiser, FlowMatchEulerDiscreteScheduler())
 r"""SiT: :math:`x_t = t x_0 + (1 - t) \epsilon`, and the output is :math:`x_0 - \epsilon`."""

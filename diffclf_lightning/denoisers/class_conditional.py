@@ -3,6 +3,7 @@
 Both come as diffusers pipeline folders or hub ids, with a VAE or, in pixel space, without.
 """
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -166,6 +167,19 @@ class DiTDenoiser(ClassConditionalDenoiser):
     pipeline_class = diffusers.DiTPipeline
     components = ("transformer", "scheduler", "vae?", "id2label?")
     crop = ADMCrop
+
+    @classmethod
+    def from_components(cls, components: Mapping[str, Any], **options: Any) -> Self:
+        denoiser = super().from_components(components, **options)
+        first, *others = (table.weight for table in denoiser.class_embeddings())
+        if others and all(torch.equal(first, other) for other in others):
+            warnings.warn(
+                "All blocks of this DiT embed classes alike, as published weights do. diffusers "
+                "tells them other times than they were trained with (docs/converting.md): "
+                "`diffclf convert dit` makes the published network of a pipeline.",
+                stacklevel=2,
+            )
+        return denoiser
 
     def embedded_classes(self, named: int) -> tuple[int, int | None]:
         """See :meth:`ClassConditionalDenoiser.embedded_classes`; diffusers adds the null class."""
