@@ -8,6 +8,7 @@ from typing import Any
 from diffclf_lightning import classify
 from diffclf_lightning.cli import COMMANDS, LIGHTNING
 from diffclf_lightning.configurations import shipped_configs
+from diffclf_lightning.convert import command as convert
 from diffclf_lightning.extras import needed
 from diffclf_lightning.generate import command as generate
 from diffclf_lightning.robustness import command as robustness
@@ -22,6 +23,7 @@ TRAINER = ("--trainer.devices", "--trainer.precision", "--trainer.accelerator")
 """Of the hundreds of flags of LightningCLI those that are typed most."""
 PARSERS = {
     "classify": classify.parser,
+    "convert": convert.parser,
     "generate": generate.parser,
     "robustness": robustness.parser,
 }

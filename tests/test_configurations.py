@@ -12,7 +12,7 @@ RACE = r"^# To race instead: --model\.strategy Racing --model\.strategy\.max_tri
 
 
 def of_the_paper(name):
-    return name.startswith(("zero_shot/", "supervised/"))
+    return name.startswith(("zero_shot/", "supervised/dit"))
 
 
 def model_of(name):

@@ -38,6 +38,9 @@ FAMILIES = {
     "QwenImagePipeline": "diffclf_lightning.denoisers.qwen_image:QwenImage",
     "StableDiffusion3Pipeline": "diffclf_lightning.denoisers.stable_diffusion_3:StableDiffusion3",
     "StableDiffusionXLPipeline": "diffclf_lightning.denoisers.stable_diffusion:StableDiffusionXL",
+    "EDM2Pipeline": "diffclf_lightning.denoisers.edm2:EDM2Denoiser",
+    "REPAPipeline": "diffclf_lightning.denoisers.sit:REPADenoiser",
+    "SiTPipeline": "diffclf_lightning.denoisers.sit:SiTDenoiser",
     "UNet2DConditionModel": "diffclf_lightning.denoisers.stable_diffusion:StableDiffusion",
     "ZImagePipeline": "diffclf_lightning.denoisers.z_image:ZImage",
 }

@@ -3,6 +3,7 @@
 Both come as diffusers pipeline folders or hub ids, with a VAE or, in pixel space, without.
 """
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from diffclf_lightning.candidates import Condition
 from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
-from diffclf_lightning.denoisers.schedules import schedule_of
+from diffclf_lightning.denoisers.schedules import Schedule, schedule_of
 from diffclf_lightning.denoisers.transforms import ADMCrop
 from diffclf_lightning.denoisers.variance import WithVariance
 from diffclf_lightning.errors import InputError
@@ -44,7 +45,7 @@ class ClassConditionalDenoiser(WithVariance, PipelineDenoiser):
         vae: nn.Module | None = None,
         id2label: Mapping[int, str] | None = None,
     ) -> None:
-        super().__init__(schedule_of(scheduler), vae)
+        super().__init__(self.own_schedule(scheduler), vae)
         self.model = model
         self.num_classes, self.null_class = self.embedded_classes(len(id2label or ()))
         names = id2label or {i: str(i) for i in range(self.num_classes)}
@@ -56,6 +57,11 @@ class ClassConditionalDenoiser(WithVariance, PipelineDenoiser):
                 # diffusers drops labels in each block of a DiT by itself in training; here they are
                 # dropped once, for the whole network, by whoever trains it.
                 module.class_embedder.dropout_prob = 0.0
+
+    @classmethod
+    def own_schedule(cls, scheduler: SchedulerMixin) -> Schedule:
+        """What the network is told of times, by its scheduler; an InputError refuses another."""
+        return schedule_of(scheduler)
 
     @classmethod
     def from_components(cls, components: Mapping[str, Any], **options: Any) -> Self:
@@ -138,23 +144,40 @@ class ClassConditionalDenoiser(WithVariance, PipelineDenoiser):
 
 
 class DiTDenoiser(ClassConditionalDenoiser):
-    """Diffusion transformer (Peebles and Xie, 2023), ``facebook/DiT-XL-2-256`` for instance."""
+    """Diffusion transformer (Peebles and Xie, 2023), ``facebook/DiT-XL-2-256`` for instance.
+
+    Its network is diffusers' ``DiTTransformer2DModel``, or the published one, ``OriginalDiT``.
+    """
 
     pipeline_class = diffusers.DiTPipeline
     components = ("transformer", "scheduler", "vae?", "id2label?")
     crop = ADMCrop
 
+    @classmethod
+    def from_components(cls, components: Mapping[str, Any], **options: Any) -> Self:
+        denoiser = super().from_components(components, **options)
+        first, *others = (table.weight for table in denoiser.class_embeddings())
+        if others and all(torch.equal(first, other) for other in others):
+            warnings.warn(
+                "All blocks of this DiT embed classes alike, as published weights do. diffusers "
+                "tells them other times than they were trained with (docs/converting.md): "
+                "`diffclf convert dit` makes the published network of a pipeline.",
+                stacklevel=2,
+            )
+        return denoiser
+
     def embedded_classes(self, named: int) -> tuple[int, int | None]:
         """See :meth:`ClassConditionalDenoiser.embedded_classes`; diffusers adds the null class."""
         count = int(self.model.config.num_embeds_ada_norm)
-        return count, count
+        return count, count if self.model.config.get("null_class", True) else None
 
     def class_embeddings(self) -> list[nn.Embedding]:
-        """See :meth:`ClassConditionalDenoiser.class_embeddings`; each block has its own."""
-        return [
-            block.norm1.emb.class_embedder.embedding_table
-            for block in self.model.transformer_blocks
-        ]
+        """See :meth:`ClassConditionalDenoiser.class_embeddings`.
+
+        In diffusers' network each block has its own.
+        """
+        modules = self.model.modules()
+        return [m.embedding_table for m in modules if hasattr(m, "embedding_table")]
 
 
 class UNetDenoiser(ClassConditionalDenoiser):

@@ -17,6 +17,8 @@ import transformers
 from diffusers import DiffusionPipeline, ModelMixin
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from diffclf_lightning.denoisers.edm2_network import EDM2UNet
+from diffclf_lightning.denoisers.original_dit import OriginalDiT
 from diffclf_lightning.denoisers.quantized import of_component
 from diffclf_lightning.denoisers.wholeness import (
     FETCH,
@@ -33,6 +35,9 @@ from diffclf_lightning.errors import InputError
 
 UNUSED = frozenset({"safety_checker", "feature_extractor", "image_encoder", "watermarker"})
 """Components of pipelines that predict no noise: left where they are."""
+
+OWN = {"EDM2UNet": EDM2UNet, "OriginalDiT": OriginalDiT}
+"""Networks of this package that may stand in an index, as classes of ``diffclf_lightning``."""
 
 
 def read_index(path: str | Path, **hub: Any) -> dict[str, Any]:
@@ -225,12 +230,15 @@ def component_class(path: str | Path, library: str, name: str) -> Any:
     Raises:
         InputError: If the libraries have none of that name.
     """
-    own = {"diffusers": diffusers, "transformers": transformers}
-    kind = getattr(own.get(library) or getattr(diffusers.pipelines, library, None), name, None)
+    if library == __name__.partition(".")[0]:
+        kind: Any = OWN.get(name)
+    else:
+        own = {"diffusers": diffusers, "transformers": transformers}
+        kind = getattr(own.get(library) or getattr(diffusers.pipelines, library, None), name, None)
     if kind is None:
         raise unusable(
             path,
-            f"its model_index.json names {name!r} of {library!r}, which diffusers "
+            f"its model_index.json names {name!r} of {library!r}, which this package, diffusers "
             f"{diffusers.__version__} and transformers {transformers.__version__} do not have. "
             "Install versions that do",
         )

@@ -22,9 +22,9 @@ class WithVariance(Denoiser):
 
     @property
     def out_channels(self) -> int:
-        """Channels of the network's output."""
+        """Channels of the network's output; those of the samples where it does not say them."""
         config: Any = self.network.config
-        return int(config.out_channels)
+        return int(config.get("out_channels") or self.sample_shape[0])
 
     @property
     def predicts_variance(self) -> bool:

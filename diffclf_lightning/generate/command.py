@@ -23,9 +23,10 @@ LISTED = 20
 """Class names of a model that a message has."""
 DESCRIPTION = """\
 Generate images from class names, for a classifier to be trained on ("Synthetic SD data" of the
-paper): by the diffusers pipeline of a model, or by DDIM for models of pixels. Image i of a class
-depends on --seed, the name of the class and i alone. What is there is kept: an interrupted run goes
-on. Several devices take a part each: --part 1/8 --device cuda:0, --part 2/8 --device cuda:1, ...
+paper): by the diffusers pipeline of a model, or by DDIM or Euler's steps where there is none. Image
+i of a class depends on --seed, the name of the class and i alone. What is there is kept: an
+interrupted run goes on. Several devices take a part each: --part 1/8 --device cuda:0, --part 2/8
+--device cuda:1, ...
 """
 
 

@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from diffusers import DDIMScheduler
 from PIL.Image import Image
+from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
 from diffclf_lightning.candidates import Condition
 from diffclf_lightning.denoisers import Conditioning, PipelineDenoiser, VariancePreserving
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.evaluation import Noised
 
 PROMPT_GUIDANCE, CLASS_GUIDANCE = 7.5, 4.0
 """Default scales of guidance: those of diffusers' Stable Diffusion and DiT pipelines."""
@@ -95,25 +97,53 @@ class PipelineSampler(Sampler):
         }
 
 
-class DDIMSampler(Sampler):
-    """Deterministic DDIM (Song et al. 2021, eta 0) by diffusers' scheduler, with guidance.
+class OwnSampler(Sampler):
+    """A loop of ours, with guidance, for models that no pipeline of diffusers runs.
 
-    For models that no pipeline of diffusers runs: of pixels, or of other classes than ImageNet's.
-    See :class:`Sampler` for the arguments.
+    They are of pixels, or of other classes than ImageNet's. See :class:`Sampler` for the arguments.
 
     Raises:
-        InputError: If the model's schedule is not variance preserving, or it cannot be told
-            nothing where ``guidance`` is not 1.
+        InputError: If the model cannot be told nothing where ``guidance`` is not 1.
+    """
+
+    def sample(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[Image]:
+        pixels = self.denoiser.decode(self.latents(conditions, seeds))
+        return [to_pil_image(image) for image in pixels.cpu()]
+
+    @abstractmethod
+    def latents(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> Tensor:
+        """Samples ``x_0`` of conditions, shape ``(images, *sample_shape)``; see :meth:`sample`."""
+
+    def _noise(self, seeds: Sequence[int]) -> Tensor:
+        shape = self.denoiser.sample_shape
+        drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
+        return torch.stack(drawn).to(self.denoiser.device)
+
+    def _told(self, conditions: Sequence[Condition]) -> Conditioning:
+        """Conditions, and behind them as many times nothing where there is guidance."""
+        device = self.denoiser.device
+        told = self.denoiser.condition(conditions).to(device)
+        if self.guidance == 1:
+            return told
+        first = torch.zeros(len(conditions), dtype=torch.int64, device=device)
+        return Conditioning.cat([told, self.denoiser.unconditional().rows(first)])
+
+    def _guided(self, output: Tensor) -> Tensor:
+        """What is said of conditions and nothing, as one."""
+        if self.guidance == 1:
+            return output
+        informed, nothing = output.chunk(2)
+        return nothing + self.guidance * (informed - nothing)
+
+
+class DDIMSampler(OwnSampler):
+    """Deterministic DDIM (Song et al. 2021, eta 0) by diffusers' scheduler.
+
+    For variance preserving models. See :class:`OwnSampler` for the arguments and errors.
     """
 
     def __init__(self, denoiser: PipelineDenoiser, steps: int, guidance: float) -> None:
         super().__init__(denoiser, steps, guidance)
-        if not isinstance(denoiser.schedule, VariancePreserving):
-            raise InputError(
-                f"Expected a model that DDIM can sample, with `alphas_cumprod`, but its schedule "
-                f"is {type(denoiser.schedule).__name__}. Take a model whose diffusers pipeline "
-                "generates images."
-            )
         self.scheduler: Any = DDIMScheduler.from_config(denoiser.schedule.scheduler.config)
         if steps > len(self.scheduler.alphas_cumprod):
             raise InputError(
@@ -123,24 +153,14 @@ class DDIMSampler(Sampler):
         self.scheduler.set_timesteps(steps)
 
     @torch.no_grad()
-    def sample(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[Image]:
-        denoiser, count = self.denoiser, len(seeds)
-        device, shape = denoiser.device, denoiser.sample_shape
-        told = denoiser.condition(conditions).to(device)
-        if self.guidance != 1:
-            first = torch.zeros(count, dtype=torch.int64, device=device)
-            told = Conditioning.cat([told, denoiser.unconditional().rows(first)])
-        x_t = torch.stack(
-            [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        ).to(device)
+    def latents(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> Tensor:
+        told, x_t = self._told(conditions), self._noise(seeds)
         for timestep in self.scheduler.timesteps:
-            both = x_t.repeat(told.num_rows // count, 1, 1, 1)
-            output = denoiser(both, timestep.to(device).expand(len(both)), told).float()
-            if self.guidance != 1:
-                informed, nothing = output.chunk(2)
-                output = nothing + self.guidance * (informed - nothing)
+            both = x_t.repeat(told.num_rows // len(seeds), 1, 1, 1)
+            timesteps = timestep.to(x_t.device).expand(len(both))
+            output = self._guided(self.denoiser(both, timesteps, told).float())
             x_t = self.scheduler.step(output, timestep, x_t).prev_sample
-        return [to_pil_image(pixels) for pixels in denoiser.decode(x_t).cpu()]
+        return x_t
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -151,8 +171,34 @@ class DDIMSampler(Sampler):
         }
 
 
+class EulerSampler(OwnSampler):
+    """Euler's steps along the path of the model's own schedule, at evenly spaced times.
+
+    For flows, and EDM. See :class:`OwnSampler` for the arguments and errors.
+    """
+
+    @torch.no_grad()
+    def latents(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> Tensor:
+        told, x_t = self._told(conditions), self._noise(seeds)
+        at = self.denoiser.at(torch.linspace(1, 0, self.steps + 1, dtype=torch.float64))
+        at = at.to(x_t.device)
+        x_t = at.sigma[0] * x_t
+        for step in range(self.steps):
+            both = x_t.repeat(told.num_rows // len(seeds), 1, 1, 1)
+            here = torch.full((len(both),), step, device=x_t.device)
+            noised = Noised(torch.zeros_like(both), both / at.sigma[step], at[here])
+            velocity = self._guided(self.denoiser.predict(noised, told).velocity)
+            x_t = x_t + (at.sigma[step + 1] - at.sigma[step]) * velocity
+        return x_t
+
+    def describe(self) -> dict[str, Any]:
+        schedule = self.denoiser.schedule.describe()
+        sampled = {"sampler": type(self).__name__, "steps": self.steps, "guidance": self.guidance}
+        return {**sampled, "schedule": schedule}
+
+
 def sampler_of(denoiser: PipelineDenoiser, steps: int, guidance: float | None = None) -> Sampler:
-    """The sampler of a model: its pipeline where that can run it, else :class:`DDIMSampler`.
+    """The sampler of a model: its pipeline where that can run it, else a loop of ours.
 
     Args:
         denoiser: The model.
@@ -164,4 +210,6 @@ def sampler_of(denoiser: PipelineDenoiser, steps: int, guidance: float | None = 
     takes = inspect.signature(denoiser.pipeline_class.__call__).parameters
     of_imagenet = "class_labels" in takes and getattr(denoiser, "null_class", None) == IMAGENET
     runs = denoiser.vae is not None and ("prompt" in takes or of_imagenet)
-    return (PipelineSampler if runs else DDIMSampler)(denoiser, steps, guidance)
+    preserving = isinstance(denoiser.schedule, VariancePreserving)
+    own: type[Sampler] = DDIMSampler if preserving else EulerSampler
+    return (PipelineSampler if runs else own)(denoiser, steps, guidance)

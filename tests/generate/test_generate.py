@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 from PIL import Image
 from tiny import autoencoder, dit_with_vae, stable_diffusion_pipeline, unet
 
@@ -14,10 +14,15 @@ from diffclf_lightning import AutoDenoiser, InputError
 from diffclf_lightning.cli import main
 from diffclf_lightning.datamodules import FGVCAircraft, ImageFolder
 from diffclf_lightning.datamodules.names import folder_name, for_prompt
-from diffclf_lightning.denoisers import StableDiffusion, UNetDenoiser
+from diffclf_lightning.denoisers import EDM, FlowMatching, GaussianDenoiser, StableDiffusion
 from diffclf_lightning.generate.command import _class_ids
 from diffclf_lightning.generate.plan import Plan
-from diffclf_lightning.generate.samplers import DDIMSampler, PipelineSampler, sampler_of
+from diffclf_lightning.generate.samplers import (
+    DDIMSampler,
+    EulerSampler,
+    PipelineSampler,
+    sampler_of,
+)
 from diffclf_lightning.generate.tree import ImageTree
 
 QUICK = ["--denoiser", "diffclf/digits-dit", "--names", "one, seven, eight", "--steps", "3"]
@@ -316,11 +321,39 @@ def test_other_images_do_not_mix(tmp_path):
     assert not (tmp_path / "mine/one").exists()
 
 
-def test_a_flow_model_of_pixels_is_refused():
-    denoiser = unet(null=True)
-    from diffclf_lightning.denoisers import FlowMatching
+@pytest.mark.parametrize(
+    "schedule",
+    [FlowMatching(), FlowMatching(None, 1.0, -1, reversed_time=True), EDM(sigma_min=1e-4)],
+)
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+def test_steps_of_euler_follow_the_path_of_a_known_model(schedule, guidance, seed):
+    """Of a Gaussian, a sample keeps its place in units of the deviation, x_t's and then x_0's.
 
-    denoiser.schedule = FlowMatching()
-    assert isinstance(denoiser, UNetDenoiser)
-    with pytest.raises(InputError, match="schedule is FlowMatching"):
-        sampler_of(denoiser, 2)
+    The guided mean lies beyond that of the class, on the line from the mean of all.
+    """
+
+    class Known(GaussianDenoiser):
+        def unconditional(self):
+            return self.condition([1])
+
+    means = torch.randn(2, 1, 4, 4)
+    denoiser = Known(means, std=0.3, schedule=schedule)
+    found = EulerSampler(denoiser, 2000, guidance).latents([0, 0], [seed, 7])
+    mean = means[1] + guidance * (means[0] - means[1])
+    first = schedule(torch.ones(1))
+    for x_0, number in zip(found, (seed, 7), strict=True):
+        noise = torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(number))
+        place = (first.sigma * noise - first.alpha * mean) / torch.hypot(
+            0.3 * first.alpha, first.sigma
+        )
+        assert torch.allclose(x_0, mean + 0.3 * place, rtol=0.01, atol=0.02)
+
+
+def test_a_flow_of_pixels_is_drawn_by_euler(tmp_path):
+    denoiser = unet(null=True)
+    denoiser.schedule = FlowMatching(FlowMatchEulerDiscreteScheduler())
+    denoiser.save_pretrained(tmp_path / "model")
+    main(["generate", f"--denoiser={tmp_path / 'model'}", "--names", "1", "4", "--steps=2",
+          f"--out={tmp_path / 'images'}", "--images=2"])  # fmt: skip
+    assert len(pixels(tmp_path / "images")) == 4
+    assert "EulerSampler" in (tmp_path / "images/generation.json").read_text()

@@ -1,0 +1,1 @@
+"""``diffclf convert``: pipeline folders of weights that were published in another layout."""
