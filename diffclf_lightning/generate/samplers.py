@@ -37,6 +37,9 @@ class Sampler(ABC):
         InputError: If a number is out of range.
     """
 
+    scheduler: Any
+    """The diffusers scheduler whose steps it takes."""
+
     def __init__(self, denoiser: PipelineDenoiser, steps: int, guidance: float) -> None:
         if steps < 1:
             raise InputError(f"Expected --steps to be at least 1, but got {steps}.")
@@ -70,6 +73,7 @@ class PipelineSampler(Sampler):
         super().__init__(denoiser, steps, guidance)
         self.pipeline = denoiser.pipeline()
         self.pipeline.set_progress_bar_config(disable=True)
+        self.scheduler = self.pipeline.scheduler
         self._takes = inspect.signature(self.pipeline.__call__).parameters
 
     def sample(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[Image]:
@@ -114,7 +118,7 @@ class DDIMSampler(Sampler):
                 f"is {type(denoiser.schedule).__name__}. Take a model whose diffusers pipeline "
                 "generates images."
             )
-        self.scheduler: Any = DDIMScheduler.from_config(denoiser.schedule.scheduler.config)
+        self.scheduler = DDIMScheduler.from_config(denoiser.schedule.scheduler.config)
         if steps > len(self.scheduler.alphas_cumprod):
             raise InputError(
                 f"Expected --steps to be at most {len(self.scheduler.alphas_cumprod)}, the steps "
