@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
+import torch
+
+from diffclf_lightning.candidates import Condition
 from diffclf_lightning.classnames import class_ids
 from diffclf_lightning.denoisers import PipelineDenoiser
 from diffclf_lightning.errors import InputError
@@ -66,7 +69,6 @@ def selfcheck(
         if value < 1:
             raise InputError(f"Expected --{name} to be at least 1, but got {value}.")
     chosen = prompts_of(denoiser, prompts)
-    denoiser.check(chosen.conditions)
     findings, every = [describe(denoiser)], []
     try:
         every.append(generated(denoiser, chosen, images, steps, guidance, batch_size, seed))
@@ -99,14 +101,22 @@ def prompts_of(denoiser: PipelineDenoiser, given: Sequence[str] | None) -> Promp
             f"Expected --prompts to be at least two, all different and none empty, but got {names}."
         )
     if denoiser.num_classes is None:
-        return Prompts(names, names)
+        denoiser.check(names)
+        return _told(denoiser, names, names)
     known = list(denoiser.classnames or map(str, range(denoiser.num_classes)))
     if given is None:
         count = min(CLASSES, len(known))
         ids = [place * len(known) // count for place in range(count)]
     else:
         ids = class_ids(names, known, instead="take its numbers or names in --prompts")
-    return Prompts([known[i] for i in ids], ids)
+    return _told(denoiser, [known[i] for i in ids], ids)
+
+
+@torch.no_grad()
+def _told(
+    denoiser: PipelineDenoiser, names: Sequence[str], conditions: Sequence[Condition]
+) -> Prompts:
+    return Prompts(names, conditions, denoiser.condition(conditions))
 
 
 def _of_samples(

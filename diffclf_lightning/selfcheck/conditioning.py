@@ -40,15 +40,15 @@ def check_conditioning(
     if samples.labels is None:
         said = "not judged: the folders of the images are not named by --prompts"
         return Finding("conditioning", Verdict.MEASURED, said, images=samples.source)
-    labels, conditions = samples.labels.cpu(), samples.prompts.conditions
+    labels, count = samples.labels.cpu(), len(samples.prompts.names)
     strategy = Full(trials)
     source = TrialSource(NestedGrid(), NoiseBank(seed), strategy.stages, denoiser.sample_shape)
     table = evaluate(
         denoiser,
         samples.x_0,
-        denoiser.condition(conditions),
+        samples.prompts.told,
         source(samples.x_0),
-        strategy.bind(len(conditions), source.ends),
+        strategy.bind(count, source.ends),
         [get_loss("l2")],
         reference=_nothing(denoiser),
         names=samples.prompts.names,
@@ -57,11 +57,11 @@ def check_conditioning(
     errors = table.dense("l2").mean(dim=2)
     correct = int((errors.argmin(dim=1) == labels).sum())
     own = errors.gather(1, labels[:, None])[:, 0]
-    others = (errors.sum(dim=1) - own) / (len(conditions) - 1)
+    others = (errors.sum(dim=1) - own) / (count - 1)
     gains = {"other prompts": others / own - 1}
     if table.reference is not None:
         gains["no prompt"] = table.reference.dense("l2").mean(dim=2)[:, 0] / own - 1
-    chance, interval = 1 / len(conditions), clopper_pearson(correct, len(labels), ALPHA)
+    chance, interval = 1 / count, clopper_pearson(correct, len(labels), ALPHA)
     said = (
         f"{correct} of {len(labels)} images are classified as their prompt, "
         f"{correct / len(labels):.0%} (95% interval {interval.lower:.0%} to {interval.upper:.0%}, "

@@ -54,7 +54,7 @@ def time_passes(denoiser: PipelineDenoiser, prompts: Prompts) -> Finding:
     """Seconds of forward passes of several sizes (medians of 3), of prompts, and memory."""
     device = denoiser.device
     start = time.perf_counter()
-    told = denoiser.condition(prompts.conditions)
+    denoiser.condition(prompts.conditions)
     _wait(device)
     prompt = (time.perf_counter() - start) / len(prompts.conditions)
     if device.type == "cuda":
@@ -63,7 +63,7 @@ def time_passes(denoiser: PipelineDenoiser, prompts: Prompts) -> Finding:
     for size in SIZES:
         x_0 = torch.zeros(size, *denoiser.sample_shape, device=device)
         at = denoiser.at(torch.full((size,), 0.5)).to(device)
-        rows = told.rows(torch.arange(size, device=device) % told.num_rows)
+        rows = prompts.told.rows(torch.arange(size, device=device) % len(prompts.names))
         try:
             seconds = _median_seconds(denoiser, Noised(x_0, x_0, at), rows)
         except RuntimeError as error:
@@ -73,7 +73,7 @@ def time_passes(denoiser: PipelineDenoiser, prompts: Prompts) -> Finding:
         rates[str(size)] = size / seconds
         if seconds > LONG:
             break
-    said = "; ".join(f"{size} at once: {rate:,.3g}" for size, rate in rates.items())
+    said = "; ".join(f"{size} at once: {_rounded(rate)}" for size, rate in rates.items())
     said = f"evaluations a second, {said}; a prompt or class: {prompt:.2g} s"
     figures: dict[str, Figure] = {"evaluations_per_second": rates, "seconds_per_prompt": prompt}
     if device.type == "cuda":
@@ -101,6 +101,10 @@ def _median_seconds(denoiser: PipelineDenoiser, noised: Noised, told: Conditioni
 def _wait(device: torch.device) -> None:
     if device.type != "cpu":
         getattr(torch, device.type).synchronize(device)
+
+
+def _rounded(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -66,7 +66,7 @@ def check_latents(denoiser: PipelineDenoiser, samples: Samples, size: int) -> Fi
     correlation = _correlation(x_0, ended)
     figures |= {"quotient": quotient, "offset": offset, "correlation": correlation}
     said = (
-        f"{quotient:.2f} times the spread of what the sampler ended with, means {offset:+.2f} of "
+        f"{quotient:.2f} times the spread of what the sampler ended with, means {round(offset, 2) + 0:+.2f} of "
         f"it apart, correlation {correlation:.2f}; {said}"
     )
     verdict = Verdict.UNDECIDED

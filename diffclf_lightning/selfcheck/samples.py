@@ -27,11 +27,13 @@ class Prompts:
 
     Args:
         names: Prompts, or class names.
-        conditions: What the model is told of each: the prompt, or a class id.
+        conditions: What stands for each: the prompt, or a class id.
+        told: What the network is told of each, one row a prompt.
     """
 
     names: Sequence[str]
     conditions: Sequence[Condition]
+    told: Conditioning
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,11 @@ class Samples:
     def told(self, denoiser: Denoiser, count: int) -> Conditioning:
         """What the model is told of the first ``count`` images: nothing where none is known."""
         if self.labels is not None:
-            return denoiser.condition(self.prompts.conditions).rows(self.labels[:count])
+            return self.prompts.told.rows(self.labels[:count])
         try:
             nothing = denoiser.unconditional()
         except InputError:
-            nothing = denoiser.condition(self.prompts.conditions[:1])
+            nothing = self.prompts.told
         return nothing.rows(torch.zeros(count, dtype=torch.int64, device=self.x_0.device))
 
 
