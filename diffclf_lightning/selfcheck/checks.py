@@ -127,7 +127,9 @@ def _of_samples(
     checks: dict[str, Callable[[], Finding]] = {
         "latents": lambda: check_latents(denoiser, samples, size),
         "prediction": lambda: check_prediction(probes(denoiser, samples, size, seed), source),
-        "time": lambda: check_times(probes(denoiser, samples, size, seed, TIMED), source),
+        "time": lambda: check_times(
+            probes(denoiser, samples, size, seed, TIMED), source, guided=samples.guided
+        ),
         "conditioning": lambda: check_conditioning(denoiser, samples, trials, size, seed),
     }
     findings: list[Finding] = []

@@ -66,8 +66,8 @@ def check_latents(denoiser: PipelineDenoiser, samples: Samples, size: int) -> Fi
     correlation = _correlation(x_0, ended)
     figures |= {"quotient": quotient, "offset": offset, "correlation": correlation}
     said = (
-        f"{quotient:.2f} times the spread of what the sampler ended with, means {round(offset, 2) + 0:+.2f} of "
-        f"it apart, correlation {correlation:.2f}; {said}"
+        f"{quotient:.2f} times the spread of what the sampler ended with, means "
+        f"{abs(offset):.2f} of it apart, correlation {correlation:.2f}; {said}"
     )
     verdict = Verdict.UNDECIDED
     if not APART[0] < quotient < APART[1] or abs(offset) > FAR or correlation < UNLIKE:

@@ -49,6 +49,7 @@ class Samples:
         latents: What the sampler ended with, before it was decoded, float32, or None of images
             that were not generated.
         by: Name of the sampler, empty of images that were not generated.
+        guided: Whether it was guided.
     """
 
     source: str
@@ -58,6 +59,7 @@ class Samples:
     labels: Tensor | None
     latents: Tensor | None = None
     by: str = ""
+    guided: bool = False
 
     def describe(self) -> Finding:
         """Where they come from, and what that means for the checks."""
@@ -126,6 +128,7 @@ def generated(
         labels.to(denoiser.device),
         torch.cat(latents),
         sampler.describe()["sampler"],
+        guidance != 1,
     )
 
 

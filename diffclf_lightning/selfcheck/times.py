@@ -23,18 +23,23 @@ GRID = tuple(Fraction(2 * place + 1, 20) for place in range(10))
 FITS, FAILS, HEEDS = 1.1, 1.3, 1.2
 """How much more than the least the error at the told time is, at most and at least; and how much
 more at the reversed time, at least, or the network does not heed it."""
+FAILS_GUIDED = 3.0
+"""The least to be wrong where guidance drew the samples: sound models reach half of it."""
+MORE = "Take more images (--images), or images of your own (--folder)."
+GUIDED = "Guidance leaves the model's own distribution: take --guidance 1, or --folder."
 
 
-def check_times(probes: Sequence[Probe], images: str) -> Finding:
+def check_times(probes: Sequence[Probe], images: str, *, guided: bool = False) -> Finding:
     """Compare the error at the told time with those at other times.
 
     Each level of noise counts alike (geometric means of quotients). It is right if the error is at
     most 1.1 times the least over all that was told, and the reversed time costs a factor of 1.2;
-    wrong if it is more than 1.3 times the least.
+    wrong if it is more than 1.3 times the least, or 3 times where samples are guided.
 
     Args:
         probes: Samples at each of :data:`LEVELS`.
         images: Of which images.
+        guided: Whether they were drawn with guidance.
     """
     denoiser = probes[0].denoiser
     told = {name: list(times) for name, times in _told(denoiser).items()}
@@ -63,11 +68,8 @@ def check_times(probes: Sequence[Probe], images: str) -> Finding:
         f"{costs[second]:.2g} times {second}"
     )
     figures: dict[str, Figure] = {"excess": excess, "costs": costs, "best_times": best_times}
-    verdict, advice = (
-        Verdict.UNDECIDED,
-        "Take more images (--images), or images of your own (--folder).",
-    )
-    if excess > FAILS:
+    verdict, advice = Verdict.UNDECIDED, GUIDED if guided else MORE
+    if excess > (FAILS_GUIDED if guided else FAILS):
         verdict = Verdict.WRONG
         alike = costs[best] * excess < FAILS
         hint = f"It errs least told the time {best}" if alike else "It errs less told other times"

@@ -68,6 +68,15 @@ def test_embedded_models_are_right(broken, model):
     assert verdicts(selfcheck(make(), prompts, **SMALL)) == dict.fromkeys(CHECKS, Verdict.RIGHT)
 
 
+def test_guidance_that_leaves_the_distribution_makes_no_sound_model_wrong(broken):
+    found = selfcheck(broken.with_latents(), broken.WORDS, guidance=7.5, **SMALL)
+    assert overall(found) is not Verdict.WRONG, found
+    denoiser = broken.with_latents()
+    broken.BREAKS["time reversed"][1](denoiser)
+    found = selfcheck(denoiser, broken.WORDS, guidance=7.5, **SMALL)
+    assert verdicts(found)["time"] is Verdict.WRONG, found
+
+
 def folders(root, digits, names):
     """Held-out digits in folders of their classes."""
     for number, sample in enumerate(digits):
