@@ -1,7 +1,7 @@
 """Facts: what the model is, and how fast; there is nothing to be right or wrong about."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -22,10 +22,10 @@ def describe(denoiser: PipelineDenoiser) -> Finding:
     network, weight = denoiser.network, next(denoiser.network.parameters())
     weights, every = (sum(p.numel() for p in m.parameters()) for m in (network, denoiser))
     schedule = denoiser.schedule.describe()
-    tokens = getattr(denoiser, "max_tokens", None)
+    limits: Mapping[str, int] = getattr(denoiser, "token_limits", {})
     takes = f"one of {denoiser.num_classes} classes"
     if denoiser.num_classes is None:
-        takes = "prompts" if tokens is None else f"prompts of up to {tokens} tokens"
+        takes = f"prompts of up to {' and '.join(map(str, limits.values()))} tokens"
     kind = str(weight.dtype).removeprefix("torch.")
     said = (
         f"{type(denoiser).__name__}, {type(network).__name__} of {weights / 1e6:,.4g} million "
@@ -42,10 +42,9 @@ def describe(denoiser: PipelineDenoiser) -> Finding:
         "device": str(weight.device),
         "sample_shape": denoiser.sample_shape,
         "image_shape": denoiser.image_shape,
+        "token_limits": dict(limits),
         **schedule,
     }
-    if tokens is not None:
-        figures["max_tokens"] = tokens
     return Finding("model", Verdict.MEASURED, said, figures=figures)
 
 
