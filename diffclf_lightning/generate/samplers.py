@@ -80,7 +80,7 @@ class PipelineSampler(Sampler):
         self.pipeline.to(self.denoiser.device)
         _, height, width = self.denoiser.image_shape
         told = "prompt" if "prompt" in self._takes else "class_labels"
-        sizes = {"height": height, "width": width}
+        sizes = {"height": height, "width": width, "use_resolution_binning": False}
         images: list[Image] = self.pipeline(
             **{told: list(conditions)},
             **{name: size for name, size in sizes.items() if name in self._takes},

@@ -158,6 +158,20 @@ def test_weights_that_were_never_trained_are_not_right():
     }
 
 
+@pytest.mark.parametrize(
+    ("family", "side"), [("stable_diffusion_3", 16), ("sana", 64), ("lumina", 16)]
+)
+def test_pipelines_of_text_draw_at_the_size_of_the_denoiser(family, side, tmp_path):
+    """What the sampler ended with has as many elements as ``x_0``, and the checks go through."""
+    importlib.import_module(f"test_{family}").pipeline().save_pretrained(tmp_path)
+    denoiser = AutoDenoiser.from_pretrained(str(tmp_path), image_size=side)
+    small = {"images": 1, "steps": 2, "trials": 2}
+    findings = {f.check: f for f in selfcheck(denoiser, ["a cat", "a dog"], **small)}
+    assert findings["images"].said.endswith(f"by {type(denoiser).pipeline_class.__name__}")
+    assert "quotient" in findings["latents"].figures
+    assert "speed" in findings
+
+
 def test_a_model_that_cannot_generate_takes_images_of_ones_own(tmp_path):
     denoiser = unet(null=True)
     denoiser.schedule = FlowMatching()
