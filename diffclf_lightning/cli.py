@@ -41,6 +41,7 @@ COMMANDS = {
     "fit": Command("--config NAME", "train a denoiser or a baseline"),
     "generate": Command("--out FOLDER", "draw images of classes to train on", "generate.command"),
     "convert": Command("KIND WEIGHTS", "make a model of published weights", "convert.command"),
+    "selfcheck": Command("ID", "look whether a model works as it should", "selfcheck.command"),
     "sweep": Command("SWEEP.yaml", "test many models on many sets", "sweep.command"),
     "compare": Command("RUN...", "compare finished runs, image by image", "compare.command"),
     "robustness": Command("RUN...", "compare them with baselines", "robustness.command"),

@@ -39,6 +39,9 @@ class Sampler(ABC):
         InputError: If a number is out of range.
     """
 
+    scheduler: Any
+    """The diffusers scheduler whose steps it takes."""
+
     def __init__(self, denoiser: PipelineDenoiser, steps: int, guidance: float) -> None:
         if steps < 1:
             raise InputError(f"Expected --steps to be at least 1, but got {steps}.")
@@ -72,13 +75,14 @@ class PipelineSampler(Sampler):
         super().__init__(denoiser, steps, guidance)
         self.pipeline = denoiser.pipeline()
         self.pipeline.set_progress_bar_config(disable=True)
+        self.scheduler = self.pipeline.scheduler
         self._takes = inspect.signature(self.pipeline.__call__).parameters
 
     def sample(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[Image]:
         self.pipeline.to(self.denoiser.device)
         _, height, width = self.denoiser.image_shape
         told = "prompt" if "prompt" in self._takes else "class_labels"
-        sizes = {"height": height, "width": width}
+        sizes = {"height": height, "width": width, "use_resolution_binning": False}
         images: list[Image] = self.pipeline(
             **{told: list(conditions)},
             **{name: size for name, size in sizes.items() if name in self._takes},
@@ -144,7 +148,7 @@ class DDIMSampler(OwnSampler):
 
     def __init__(self, denoiser: PipelineDenoiser, steps: int, guidance: float) -> None:
         super().__init__(denoiser, steps, guidance)
-        self.scheduler: Any = DDIMScheduler.from_config(denoiser.schedule.scheduler.config)
+        self.scheduler = DDIMScheduler.from_config(denoiser.schedule.scheduler.config)
         if steps > len(self.scheduler.alphas_cumprod):
             raise InputError(
                 f"Expected --steps to be at most {len(self.scheduler.alphas_cumprod)}, the steps "
