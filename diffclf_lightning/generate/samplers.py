@@ -39,8 +39,8 @@ class Sampler(ABC):
         InputError: If a number is out of range.
     """
 
-    scheduler: Any
-    """The diffusers scheduler whose steps it takes."""
+    scheduler: Any = None
+    """The diffusers scheduler whose steps it takes, or None."""
 
     def __init__(self, denoiser: PipelineDenoiser, steps: int, guidance: float) -> None:
         if steps < 1:

@@ -16,7 +16,13 @@ from diffclf_lightning.candidates import Condition
 from diffclf_lightning.datamodules import ImageFiles
 from diffclf_lightning.denoisers import Conditioning, Denoiser, PipelineDenoiser
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.generate.samplers import DDIMSampler, sampler_of
+from diffclf_lightning.generate.samplers import (
+    DDIMSampler,
+    EulerSampler,
+    OwnSampler,
+    Sampler,
+    sampler_of,
+)
 from diffclf_lightning.guesses import pixels_of
 from diffclf_lightning.selfcheck.findings import Finding, Verdict
 
@@ -66,7 +72,7 @@ class Samples:
         said, advice = f"{len(self.images)} images", ""
         if self.by:
             said = f"{said} of {len(self.prompts.names)} prompts, by {self.by}"
-        if self.by == DDIMSampler.__name__:
+        if self.by in (DDIMSampler.__name__, EulerSampler.__name__):
             advice = (
                 "No pipeline of diffusers runs this model, and this loop runs what is checked: "
                 "prompts that are exchanged do not show. Images of your own say more (--folder)."
@@ -114,7 +120,7 @@ def generated(
     labels = torch.arange(len(prompts.names)).repeat(images)
     drawn: list[Image.Image] = []
     latents: list[Tensor] = []
-    with _ends(sampler.scheduler) as last:
+    with _ends(sampler) as last:
         for rows in torch.arange(len(labels)).split(size):
             conditions = [prompts.conditions[label] for label in labels[rows].tolist()]
             drawn += sampler.sample(conditions, [seed + row for row in rows.tolist()])
@@ -174,19 +180,21 @@ def _label(file: Path, names: Sequence[str]) -> int | None:
 
 
 @contextmanager
-def _ends(scheduler: Any) -> Iterator[list[Tensor]]:
-    """Within, the list holds what the scheduler's last step gave."""
-    step = scheduler.step
+def _ends(sampler: Sampler) -> Iterator[list[Tensor]]:
+    """Within, the list holds what the sampler's last step gave."""
+    owner: Any = sampler if isinstance(sampler, OwnSampler) else sampler.scheduler
+    name = "latents" if isinstance(sampler, OwnSampler) else "step"
+    step = getattr(owner, name)
     last: list[Tensor] = []
 
     @wraps(step)  # pipelines look which arguments it takes
     def remembered(*args: Any, **options: Any) -> Any:
         after = step(*args, **options)
-        last[:] = [after[0]]
+        last[:] = [after if isinstance(after, Tensor) else after[0]]
         return after
 
-    scheduler.step = remembered
+    setattr(owner, name, remembered)
     try:
         yield last
     finally:
-        del scheduler.step
+        delattr(owner, name)
