@@ -84,6 +84,12 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Makers]] = {
         lambda: diffusers.FluxTransformer2DModel(guidance_embeds=True),
         (lambda: clip(**CLIP_L), t5),
     ),
+    # Text encoders of these are language models whose configurations are not in any library.
+    "Lumina-Image 2": (lambda: diffusers.Lumina2Transformer2DModel(cap_feat_dim=2304), ()),
+    "AuraFlow": (diffusers.AuraFlowTransformer2DModel, ()),
+    "Z-Image": (diffusers.ZImageTransformer2DModel, ()),
+    "Qwen-Image": (diffusers.QwenImageTransformer2DModel, ()),
+    "FLUX.2 dev": (diffusers.Flux2Transformer2DModel, ()),
 }
 
 
@@ -99,7 +105,8 @@ def main() -> None:
     print("|---|---|---|---|")
     for name, (network, encoders) in MODELS.items():
         own, text = billions(network), billions(*encoders)
-        print(f"| {name} | {own:.2f} | {text:.2f} | {2 * own:.1f} + {2 * text:.1f} |")
+        beside = f"{text:.2f} | {2 * own:.1f} + {2 * text:.1f}" if encoders else f" | {2 * own:.1f}"
+        print(f"| {name} | {own:.2f} | {beside} |")
 
 
 if __name__ == "__main__":
