@@ -27,6 +27,7 @@ from diffclf_lightning.datamodules.shifts import (
     Shift,
     Translation,
 )
+from diffclf_lightning.datamodules.subset import few_shot
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
 
@@ -89,6 +90,9 @@ class Digits(ImageDataModule):
             10% scale, shear, half a pixel). Defaults to 0.7.
         repeats: Passes over the training images in one epoch. Defaults to 1.
         num_train: Number of training images to use, evenly spaced in the file. Defaults to 1297.
+        shift: Shift of the images to train on, a name in ``SHIFTS``. Defaults to None: none.
+        shots: Number of images of each class to train on. Defaults to None: all.
+        seed: Chooses these. Defaults to 0.
 
     Raises:
         InputError: If an argument is out of range, or a test set is unknown.
@@ -105,6 +109,9 @@ class Digits(ImageDataModule):
         augment: float = 0.7,
         repeats: int = 1,
         num_train: int = NUM_TRAIN,
+        shift: str | None = None,
+        shots: int | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__(batch_size, num_workers)
         self.names = chosen_sets(test_sets, [HELD_OUT, *SHIFTS, FONTS])
@@ -122,6 +129,15 @@ class Digits(ImageDataModule):
                     f"Expected argument `{name}` to be from 1 to {most}, but got {value}."
                 )
         self.num_test, self.num_train = num_test, num_train
+        if shift is not None and shift not in SHIFTS:
+            raise InputError(
+                f"Expected argument `shift` to be one of {', '.join(SHIFTS)}, but got {shift!r}."
+            )
+        self.shift = shift
+        self.chosen = np.arange(num_train) * NUM_TRAIN // num_train
+        if shots is not None:
+            labels = [self.labels[place] for place in self.chosen]
+            self.chosen = self.chosen[few_shot(list(map(str, self.chosen)), labels, shots, seed)]
 
     def image_shape(self) -> tuple[int, int]:
         """Channels and side of the images."""
@@ -131,12 +147,15 @@ class Digits(ImageDataModule):
         return {name: self._test_set(name) for name in self.names}
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """A loader of shuffled, augmented training images; drops the last, smaller batch."""
-        chosen = np.arange(self.num_train) * NUM_TRAIN // self.num_train
-        repeated = np.tile(chosen, self.repeats)
-        images = GreyImages(to_bytes(self.images[repeated]), [self.labels[i] for i in repeated])
+        """A loader of shuffled, augmented training images; drops a last, smaller batch."""
+        pixels = self.images[:NUM_TRAIN]
+        if self.shift is not None:
+            pixels = SHIFTS[self.shift](pixels)
+        repeated = np.tile(self.chosen, self.repeats)
+        images = GreyImages(to_bytes(pixels[repeated]), [self.labels[i] for i in repeated])
         collate = self.augmentation.collate
-        return self.loader(images, shuffle=True, drop_last=True, collate_fn=collate)
+        drop = len(images) > self.batch_size
+        return self.loader(images, shuffle=True, drop_last=drop, collate_fn=collate)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """A loader of 300 training images turned by 10 degrees: the test images stay unseen."""

@@ -31,8 +31,8 @@ class ImageFolder(OwnImages):
         name: Name of the test set. Defaults to ``"folder"``.
         classnames: Class names in the order of the sorted folders. Defaults to None: the folder
             names, with spaces for underscores.
-        **kwargs: ``metric``, ``val_share``, ``test_share``, ``seed``, ``augment`` and
-            ``background`` of :class:`OwnImages`; ``batch_size``, ``num_workers`` and
+        **kwargs: ``metric``, ``val_share``, ``test_share``, ``seed``, ``augment``,
+            ``background`` and ``shots`` of :class:`OwnImages`; ``batch_size``, ``num_workers`` and
             ``on_corrupt`` of :class:`ImageDataModule`.
     """
 

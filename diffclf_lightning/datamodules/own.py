@@ -17,7 +17,7 @@ from diffclf_lightning.datamodules.checks import checked
 from diffclf_lightning.datamodules.sets import FileImages, image_shape
 from diffclf_lightning.datamodules.single import Metric
 from diffclf_lightning.datamodules.splits import seeded_splits
-from diffclf_lightning.datamodules.subset import balanced_order
+from diffclf_lightning.datamodules.subset import balanced_order, few_shot
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.images import colour_of
 
@@ -66,6 +66,8 @@ class OwnImages(ImageDataModule):
         seed: Chooses the images that are held out. Defaults to 0.
         augment: Random changes of the images to train on. Defaults to None: none.
         background: Colour behind transparent pixels, by name or as ``#rrggbb``. Defaults to white.
+        shots: Number of images of each class that ``fit`` trains on, chosen by ``seed`` from those
+            that are not held out. Defaults to None: all.
         **kwargs: ``batch_size``, ``num_workers`` and ``on_corrupt`` of :class:`ImageDataModule`.
 
     Raises:
@@ -86,13 +88,14 @@ class OwnImages(ImageDataModule):
         seed: int = 0,
         augment: Augmentation | None = None,
         background: str = "white",
+        shots: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.root = Path(root).expanduser()
         self.name, self.metric, self.seed = name, metric, seed
         self.val_share, self.test_share = val_share, test_share
-        self.augment, self.background = augment, background
+        self.augment, self.background, self.shots = augment, background, shots
         colour_of(background)
         for argument, share in (("val_share", val_share), ("test_share", test_share)):
             if share is not None and not 0 <= share < 1:
@@ -260,7 +263,14 @@ class OwnImages(ImageDataModule):
                 parts.setdefault(split, []).append(image)
         if stage == "fit" and WHOLE in parts:
             parts["train"] = parts.pop(WHOLE)
+        if stage == "fit" and self.shots is not None and "train" in parts:
+            parts["train"] = self._few(parts["train"], self.shots)
         return parts
+
+    def _few(self, images: list[OwnImage], shots: int) -> list[OwnImage]:
+        labels = [image.label or 0 for image in images]
+        chosen = few_shot([image.key for image in images], labels, shots, self.seed)
+        return [images[place] for place in chosen]
 
     def _share(self, split: str, parts: dict[str, list[OwnImage]], stage: str) -> float:
         """The share to hold out for a split; says what is assumed or of no effect."""

@@ -1,8 +1,10 @@
-"""A class-balanced subset that depends on file names and a seed alone."""
+"""Class-balanced subsets that depend on file names and a seed alone."""
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+
+from diffclf_lightning.errors import InputError
 
 
 def balanced_subset(
@@ -50,3 +52,27 @@ def balanced_order(names: Sequence[str], labels: Sequence[int], seed: int = 0) -
         for rank, (digest, index) in enumerate(sorted(members))
     ]
     return [index for _, _, index in sorted(ranked)]
+
+
+def few_shot(names: Sequence[str], labels: Sequence[int], shots: int, seed: int = 0) -> list[int]:
+    """Choose as many images of each class, as :func:`balanced_subset` does.
+
+    Args:
+        names: Name of each image.
+        labels: Label of each image.
+        shots: Number of images of each class.
+        seed: Chooses among the subsets.
+
+    Returns:
+        Positions of the chosen images, ascending.
+
+    Raises:
+        InputError: If there are none to choose, or a class has too few.
+    """
+    fewest, label = min((labels.count(label), label) for label in set(labels))
+    if not 1 <= shots <= fewest:
+        raise InputError(
+            f"Expected argument `shots` to be from 1 to {fewest}, the number of images to train on "
+            f"of class {label}, but got {shots}."
+        )
+    return balanced_subset(names, labels, shots * len(set(labels)), seed)

@@ -29,8 +29,8 @@ class ImageCSV(OwnImages):
         name: Name of the test set. Defaults to ``"csv"``.
         classnames: Class names in the order of labels. Defaults to None: the names in the table,
             sorted. A name that is repeated here must not be a label of the table.
-        **kwargs: ``metric``, ``val_share``, ``test_share``, ``seed``, ``augment`` and
-            ``background`` of :class:`OwnImages`; ``batch_size``, ``num_workers`` and
+        **kwargs: ``metric``, ``val_share``, ``test_share``, ``seed``, ``augment``,
+            ``background`` and ``shots`` of :class:`OwnImages`; ``batch_size``, ``num_workers`` and
             ``on_corrupt`` of :class:`ImageDataModule`.
     """
 

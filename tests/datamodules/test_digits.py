@@ -68,6 +68,9 @@ def test_subset_is_the_first_images():
         ({"test_sets": []}, "but got nothing"),
         ({"num_test": 501}, "`num_test` to be from 1 to 500, but got 501"),
         ({"batch_size": 0}, "`batch_size`"),
+        ({"shift": "fonts"}, "`shift`.*rotation_30.*but got 'fonts'"),
+        ({"shots": 0}, "`shots`"),
+        ({"shots": 2, "num_train": 12}, "`shots` to be from 1 to 1.*but got 2"),
     ],
 )
 def test_bad_arguments_are_named(kwargs, message):
@@ -80,3 +83,24 @@ def test_augmentation_changes_the_share_that_was_asked_for(seed):
     assert torch.equal(Augmentation(share=0)(images), images)
     changed = (Augmentation(share=0.7)(images) != images).flatten(1).any(dim=1).float().mean()
     assert changed == pytest.approx(0.7, abs=0.05)
+
+
+def test_shots_are_as_many_of_each_class_of_the_shifted_training_images():
+    """Those of a seed; fewer are a part of more."""
+    bunch = load_digits()
+    pixels = (SHIFTS["occlusion_3"](bunch.images[:1297] / 16) * 255).round().astype("uint8")
+    places = {image.tobytes(): place for place, image in enumerate(pixels)}
+
+    def chosen(shots, **kwargs):
+        data = Digits(shift="occlusion_3", shots=shots, augment=0.0, **kwargs)
+        data.transform = ResizeCenterCrop(8, channels=1)
+        (batch,) = data.train_dataloader()
+        labels = batch["label"].tolist()
+        assert sorted(labels) == sorted(list(range(10)) * shots)
+        found = [places[image.numpy().tobytes()] for image in batch["image"]]
+        assert bunch.target[found].tolist() == labels
+        return set(found)
+
+    assert chosen(1) < chosen(4)
+    assert chosen(4) == chosen(4)
+    assert chosen(4) != chosen(4, seed=1)

@@ -169,6 +169,20 @@ def test_a_share_beside_a_split_is_said_to_be_of_no_effect(root, said):
     assert len(module.training_images()) == 12
 
 
+def test_shots_are_as_many_images_of_each_class_of_those_to_train_on(root):
+    module = ImageFolder(root, shots=2, batch_size=100)
+    module.setup("fit")
+    few = module.training_images()
+    assert few.labels == [0, 0, 1, 1, 2, 2]
+    assert {key.split("/")[0] for key in few.keys} == {"train"}
+    assert len(keys(module.val_dataloader())) == 6
+    fewer = ImageFolder(root, shots=1)
+    assert set(fewer.training_images().keys) < set(few.keys)
+    with pytest.raises(InputError, match="`shots` to be from 1 to 4"):
+        ImageFolder(root, shots=5).setup("fit")
+    ImageFolder(root, shots=5).setup("validate")
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
