@@ -34,6 +34,7 @@ from diffclf_lightning.evaluation import (
     evaluate,
     losses_and_scores,
 )
+from diffclf_lightning.frozen import fill_in, leave_out
 from diffclf_lightning.image_classifier import ImageClassifier
 from diffclf_lightning.images import Transform
 from diffclf_lightning.prompts import PromptEnsemble, Prompts
@@ -92,8 +93,7 @@ class DiffusionClassifier(ImageClassifier):
             and where it has one the level of a race. Defaults to None: what came with the model.
         evaluations_per_batch: Evaluations in one forward pass, halved where they do not fit in
             memory. Defaults to None: found by trial, and no more than the images of a batch fill.
-        validation_strategy: Strategy of ``validate`` and of validation within ``fit``. Defaults to
-            None: 8 trials for all.
+        validation_strategy: Strategy of validation, in ``fit`` too. Defaults to None: 8 trials.
         task: What sets ask. Defaults to None: one label an image.
         classes_by_position: Whether label ``i`` of the data is class ``i`` of a class-conditional
             model whatever their names. Defaults to False: classes are matched by name.
@@ -159,12 +159,14 @@ class DiffusionClassifier(ImageClassifier):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         own = self.denoiser.calibration
-        checkpoint[CALIBRATION] = None if own is None else asdict(own)
+        checkpoint[CALIBRATION] = own and asdict(own)
+        leave_out(checkpoint, self.denoiser)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
+        fill_in(checkpoint, self.denoiser)
         own = checkpoint.get(CALIBRATION)
-        self.denoiser.calibration = None if own is None else Calibration(**own)
+        self.denoiser.calibration = own and Calibration(**own)
         self.settle_temperature()
 
     def compile(self, *args: Any, **kwargs: Any) -> None:

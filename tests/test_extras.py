@@ -90,6 +90,7 @@ def without(monkeypatch):
         ("matplotlib", "report", ["report", "nowhere"]),
         ("jinja2", "report", ["report", "nowhere"]),
         ("peft", "lora", ["test", "--config=digits_text", "--model.denoiser.lora=nowhere"]),
+        ("peft", "lora", ["fit", "--config=digits_text_lora"]),
     ],
 )
 def test_a_missing_extra_names_itself_first(diffclf, tmp_path, without, package, extra, args):

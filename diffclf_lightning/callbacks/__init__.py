@@ -2,7 +2,7 @@
 
 from diffclf_lightning.callbacks.averaging import AveragedWeights
 from diffclf_lightning.callbacks.dry_run import DryRun
-from diffclf_lightning.callbacks.export import ExportDenoiser, ExportOpenClip
+from diffclf_lightning.callbacks.export import ExportDenoiser, ExportLoRA, ExportOpenClip
 from diffclf_lightning.callbacks.figures import ErrorFigure
 from diffclf_lightning.callbacks.progress import EvaluationProgress
 from diffclf_lightning.callbacks.requeue import Requeue
@@ -18,6 +18,7 @@ __all__ = [
     "ErrorFigure",
     "EvaluationProgress",
     "ExportDenoiser",
+    "ExportLoRA",
     "ExportOpenClip",
     "ReportTable",
     "Requeue",

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from diffclf_lightning.callbacks.results import results_folder
+from diffclf_lightning.denoisers.lora_files import check_written
 from diffclf_lightning.errors import InputError
 
 
@@ -49,11 +50,11 @@ class Export(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
-            self.exported(pl_module).save_pretrained(self.target(trainer))
+            self.write(pl_module, self.target(trainer))
 
     @abstractmethod
-    def exported(self, module: Any) -> Any:
-        """What of a module is written, by its ``save_pretrained``."""
+    def write(self, module: Any, folder: Path) -> None:
+        """Write what is to be written of a module into a folder."""
 
 
 class ExportDenoiser(Export):
@@ -69,8 +70,31 @@ class ExportDenoiser(Export):
 
     called, subfolder = "Pipeline", "denoiser"
 
-    def exported(self, module: Any) -> Any:
-        return module.denoiser
+    def write(self, module: Any, folder: Path) -> None:
+        module.denoiser.save_pretrained(folder)
+
+
+class ExportLoRA(Export):
+    """Writes the LoRA layers of the denoiser when training ends, and nothing else.
+
+    Args:
+        folder: Folder of the weights, made if need be. Defaults to None: ``lora`` in the folder of
+            the run.
+
+    Raises:
+        InputError: If there is neither, the module trains none, or diffusers loads none for this
+            family, when training starts.
+    """
+
+    called, subfolder = "LoRA", "lora"
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Know, before the first step, that there will be something to write, and where."""
+        check_written(pl_module.denoiser)
+        super().on_fit_start(trainer, pl_module)
+
+    def write(self, module: Any, folder: Path) -> None:
+        module.denoiser.save_lora(folder)
 
 
 class ExportOpenClip(Export):
@@ -86,5 +110,5 @@ class ExportOpenClip(Export):
 
     called, subfolder = "Model", "open_clip"
 
-    def exported(self, module: Any) -> Any:
-        return module
+    def write(self, module: Any, folder: Path) -> None:
+        module.save_pretrained(folder)

@@ -19,6 +19,7 @@ from diffclf_lightning.denoisers.gaussian import GaussianDenoiser
 from diffclf_lightning.denoisers.hunyuan_dit import HunyuanDiT
 from diffclf_lightning.denoisers.kolors import Kolors
 from diffclf_lightning.denoisers.latents import LatentSpace
+from diffclf_lightning.denoisers.lora import LoRA
 from diffclf_lightning.denoisers.lumina import Lumina2
 from diffclf_lightning.denoisers.new import NewDenoiser, NewDiT, NewUNet
 from diffclf_lightning.denoisers.original_dit import OriginalDiT
@@ -59,6 +60,7 @@ __all__ = [
     "HunyuanDiT",
     "Kolors",
     "LatentSpace",
+    "LoRA",
     "Lumina2",
     "NewDenoiser",
     "NewDiT",

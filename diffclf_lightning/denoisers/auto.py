@@ -10,6 +10,7 @@ import torch
 from diffclf_lightning.denoisers.loading import is_component, read_index
 from diffclf_lightning.denoisers.pipeline import PipelineDenoiser
 from diffclf_lightning.denoisers.single_file import described_by
+from diffclf_lightning.denoisers.source import remembered
 from diffclf_lightning.denoisers.wholeness import unusable
 from diffclf_lightning.devices import DType, Offload
 from diffclf_lightning.errors import InputError
@@ -55,11 +56,12 @@ class AutoDenoiser:
     """Loads a denoiser of whatever family a pipeline belongs to."""
 
     @staticmethod
+    @remembered
     def from_pretrained(
         pretrained_model_name_or_path: str,
         *,
         image_size: int | None = None,
-        lora: str | None = None,
+        lora: Mapping[str, float] | str | None = None,
         guidance: float | None = None,
         leave_out: Sequence[str] | None = None,
         config: str | None = None,
@@ -79,7 +81,8 @@ class AutoDenoiser:
                 as they were published (``.safetensors``), or ``diffclf/NAME`` for a model that the
                 package carries.
             image_size: Side of the images, for families that take several (Stable Diffusion).
-            lora: LoRA weights, for families that take them (Stable Diffusion).
+            lora: LoRA weights (a file, a folder or a hub id), for families whose pipeline loads
+                them; several by their weight, as ``{style: 0.7, digits: 0.3}``.
             guidance: What a model is told into which guidance was distilled (FLUX.1 and 2, dev).
                 Defaults to None: 1, which is no guidance.
             leave_out: Components that are neither fetched nor loaded, as ``text_encoder_3`` and
@@ -107,7 +110,7 @@ class AutoDenoiser:
         hub["local_files_only"] = local_files_only
         described = described_by(path, config, **hub) if Path(path).is_file() else path
         family = family_of(path, read_index(described, **hub))
-        asked: dict[str, Any] = {"image_size": image_size, "lora": lora}
+        asked: dict[str, Any] = {"image_size": image_size}
         asked |= {"guidance": guidance, "leave_out": leave_out}
         asked |= {"text_encoder_offload": text_encoder_offload}
         options = {name: value for name, value in asked.items() if value is not None}
@@ -121,6 +124,7 @@ class AutoDenoiser:
             path,
             torch_dtype=dtype,
             variant=variant,
+            lora=lora,
             config=config,
             quantization_config=quantization_config,
             device_map=device_map,

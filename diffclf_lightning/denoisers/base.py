@@ -54,6 +54,12 @@ class Denoiser(nn.Module, ABC):
     """Names of these classes in the order of ids, or None where the model has none."""
     calibration: Calibration | None = None
     """What makes probabilities of its scores, where that came with the model."""
+    source: Mapping[str, Any] | None = None
+    """The call that loads it, as a configuration has it, where it was loaded so."""
+    lora: Any = None
+    """The :class:`LoRA` whose layers its network has, or None."""
+    frozen: str | None = None
+    """Checksum of the weights that these layers were added to."""
 
     @property
     def predicts_variance(self) -> bool:

@@ -14,11 +14,14 @@ from diffusers import ConfigMixin, DiffusionPipeline
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from diffclf_lightning.arguments import plain
 from diffclf_lightning.calibration import FILE, Calibration
 from diffclf_lightning.denoisers.base import Denoiser
 from diffclf_lightning.denoisers.distilled import say_distilled
 from diffclf_lightning.denoisers.latents import keep_precision
 from diffclf_lightning.denoisers.loading import load_components
+from diffclf_lightning.denoisers.lora import merged
+from diffclf_lightning.denoisers.lora_files import check_adapters, fuse_adapters, write_adapter
 from diffclf_lightning.denoisers.quantized import quantization
 from diffclf_lightning.denoisers.single_file import (
     check_no_config,
@@ -26,9 +29,7 @@ from diffclf_lightning.denoisers.single_file import (
     described_by,
     load_single_file,
 )
-from diffclf_lightning.denoisers.wholeness import said
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.extras import needed
 
 RENAMED = {"TokenizersBackend": "PreTrainedTokenizerFast"}
 """Names of transformers 5 that version 4 has under another; version 5 knows both."""
@@ -62,7 +63,7 @@ class PipelineDenoiser(Denoiser):
         revision: str | None = None,
         cache_dir: str | None = None,
         local_files_only: bool = False,
-        lora: str | None = None,
+        lora: Mapping[str, float] | str | None = None,
         leave_out: Sequence[str] = (),
         config: str | None = None,
         quantization_config: Any = None,
@@ -75,7 +76,7 @@ class PipelineDenoiser(Denoiser):
         :meth:`AutoDenoiser.from_pretrained`.
         """
         if lora is not None:
-            cls._check_lora(lora)
+            check_adapters(cls.pipeline_class, lora)
         hub: dict[str, Any] = {"cache_dir": cache_dir, "local_files_only": local_files_only}
         if Path(path).is_file():
             check_single_file(path, variant, quantization_config, leave_out, device_map)
@@ -144,33 +145,30 @@ class PipelineDenoiser(Denoiser):
         own = {name: getattr(self, name, None) for name in names if name != "scheduler"}
         return {**own, "scheduler": self.schedule.scheduler}
 
-    def load_lora(self, path: str, **hub: Any) -> None:
-        """Load LoRA weights with diffusers' own loader, and fuse them.
+    def load_lora(self, lora: Mapping[str, float] | str, **hub: Any) -> None:
+        """Load LoRA weights with diffusers' own loader, and add them to the weights.
 
-        ``path`` is a file, a folder or a hub id; ``hub`` is passed on to diffusers for an id.
+        Args:
+            lora: A file, a folder or a hub id, or several of them with the weight of each.
+            **hub: Passed on to diffusers for an id.
 
         Raises:
             InputError: If there are none, none of them belongs to the networks, the family takes
                 none, or peft is not installed.
         """
-        self._check_lora(path)
-        pipeline = self._pipeline()
-        expected = (
-            f"Expected argument `lora` to be LoRA weights of a {self.pipeline_class.__name__}"
-        )
-        try:
-            pipeline.load_lora_weights(path, **hub)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"{expected}, but {path!r} does not load: {said(error)}. Give a file, a folder or "
-                "a hub id."
-            ) from error
-        if not pipeline.get_list_adapters():
-            raise InputError(
-                f"{expected}, but nothing in {path!r} belongs to it. Take weights of this family."
-            )
-        pipeline.fuse_lora()
-        pipeline.unload_lora_weights()
+        adapters = check_adapters(self.pipeline_class, lora)
+        fuse_adapters(self._pipeline(), adapters, **hub)
+
+    def save_lora(self, folder: str | Path) -> None:
+        """Write the LoRA layers that training added, as ``lora`` and diffusers load them.
+
+        Args:
+            folder: The folder, made if need be.
+
+        Raises:
+            InputError: If there are none, or the family's pipeline does not load any.
+        """
+        write_adapter(self, folder)
 
     def _pipeline(self, **settings: Any) -> Any:
         """The pipeline in diffusers, of the same components, with the settings that it knows."""
@@ -225,18 +223,9 @@ class PipelineDenoiser(Denoiser):
                 "trains, and load that."
             )
 
-    @classmethod
-    def _check_lora(cls, path: str) -> None:
-        if not hasattr(cls.pipeline_class, "load_lora_weights"):
-            raise InputError(
-                f"Expected no argument `lora` for a {cls.pipeline_class.__name__}, but got "
-                f"{path!r}. Leave it out."
-            )
-        needed("peft", "lora")
-
     def save_pretrained(self, folder: str | Path) -> None:
         self._check_decoder("export")
-        with self._whole_vae():
+        with self._whole_vae(), merged(self):
             self._write(Path(folder), lambda component, place: component.save_pretrained(place))
 
     def stored_form(self) -> dict[str, Any]:
@@ -259,7 +248,12 @@ class PipelineDenoiser(Denoiser):
             "dtype": str(next(self.parameters()).dtype).removeprefix("torch."),
             "has_decoder": hasattr(self.vae, "decoder"),
         }
-        return {"class_path": "diffclf_lightning.denoisers.skeleton.rebuilt", "init_args": parts}
+        form = {"class_path": "diffclf_lightning.denoisers.skeleton.rebuilt", "init_args": parts}
+        return form if self.lora is None else self._adapted_form(form)
+
+    def _adapted_form(self, form: Mapping[str, Any]) -> dict[str, Any]:
+        parts = {"denoiser": plain(self.source or form), "lora": plain(self.lora)}
+        return {"class_path": "diffclf_lightning.denoisers.lora.adapted", "init_args": parts}
 
     @property
     def chosen_options(self) -> dict[str, Any]:

@@ -34,7 +34,6 @@ class StableDiffusion(TextConditionalDenoiser):
 
     pipeline_class = diffusers.StableDiffusionPipeline
     components = ("unet", "scheduler", "text_encoder", "tokenizer", "vae?")
-    options = frozenset({"lora"})
 
     unet: Any
 
@@ -92,7 +91,6 @@ class StableDiffusionXL(TextConditionalDenoiser):
         "vae",
         "force_zeros_for_empty_prompt?",
     )
-    options = frozenset({"lora"})
 
     unet: Any
 

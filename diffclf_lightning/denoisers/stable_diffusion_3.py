@@ -31,7 +31,7 @@ class StableDiffusion3(TextConditionalDenoiser):
         "tokenizer_3?",
         "vae",
     )
-    options = frozenset({"lora", "leave_out"})
+    options = frozenset({"leave_out"})
     max_tokens: ClassVar[Mapping[str, int]] = {"tokenizer_3": 256}
 
     transformer: Any

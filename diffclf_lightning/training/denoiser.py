@@ -11,7 +11,7 @@ from torch import Tensor
 from diffclf_lightning.calibration import Calibration
 from diffclf_lightning.candidates import Candidates, Condition
 from diffclf_lightning.classifier import DiffusionClassifier
-from diffclf_lightning.denoisers import Denoiser, NewDenoiser
+from diffclf_lightning.denoisers import Denoiser, LoRA, NewDenoiser
 from diffclf_lightning.denoisers.skeleton import rebuilt
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import Racing, Strategy
@@ -20,6 +20,7 @@ from diffclf_lightning.images import image_shape
 from diffclf_lightning.metrics import ClassificationReport
 from diffclf_lightning.optimization import make_optimizers, no_loss
 from diffclf_lightning.prompts import Prompts
+from diffclf_lightning.training.classification import CandidateCrossEntropy
 from diffclf_lightning.training.loss import denoising_loss, with_noise
 from diffclf_lightning.training.times import TimeRange, TimeSampler
 
@@ -46,6 +47,10 @@ class DenoiserTraining(DiffusionClassifier):
             rate 1e-4, and no scheduler.
         lr_scheduler: Makes the learning-rate scheduler from the optimizer; stepped every step.
         times: Draws the times. Defaults to None: evenly spread over [0, 1).
+        lora: What alone is trained, low-rank changes of a model that is frozen otherwise. Defaults
+            to None: the whole network.
+        classification: A loss beside the denoising one, by which the candidates of an image are
+            told apart. Defaults to None: the denoising loss alone.
 
     Raises:
         InputError: If the arguments contradict each other.
@@ -63,6 +68,8 @@ class DenoiserTraining(DiffusionClassifier):
         optimizer: OptimizerCallable | None = None,
         lr_scheduler: LRSchedulerCallable | None = None,
         times: TimeSampler | None = None,
+        lora: LoRA | None = None,
+        classification: CandidateCrossEntropy | None = None,
     ) -> None:
         super().__init__(
             denoiser,  # type: ignore[arg-type]
@@ -79,7 +86,19 @@ class DenoiserTraining(DiffusionClassifier):
         self.label_dropout = label_dropout
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.times = times or TimeRange()
+        self.classification = classification
         self._new = denoiser if isinstance(denoiser, NewDenoiser) else None
+        if lora is None:
+            return
+        if self._new is not None:
+            raise InputError(
+                "Expected no argument `lora` for a new network, none of whose weights is worth to "
+                f"be kept, but got one with {type(denoiser).__name__}. Leave it out."
+            )
+        lora.add_to(self.denoiser)
+
+    def settled_arguments(self) -> dict[str, Any]:
+        return {**super().settled_arguments(), "lora": None}  # the denoiser has it
 
     @property
     def awaits_checkpoint(self) -> bool:
@@ -168,8 +187,21 @@ class DenoiserTraining(DiffusionClassifier):
             nothing = self.denoiser.unconditional()
             conditioning = conditioning.replaced(drop.to(x_0.device), nothing)
         loss = denoising_loss(self.denoiser, noised, conditioning)
+        if self.classification is not None:
+            entropy = self._entropy(self.classification, x_0, sample["label"])
+            loss = loss + self.classification.weight * entropy
         self.log("train/loss", loss, prog_bar=True, batch_size=size)
         return loss
+
+    def _entropy(self, entropy: CandidateCrossEntropy, x_0: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy over the candidates at other trials, logged."""
+        known = sorted(set(self.all_candidates.labels))
+        conditions = dict(zip(known, self._conditions(known), strict=True))
+        repeated = x_0.repeat_interleave(entropy.trials, dim=0)
+        noised = with_noise(self.denoiser, repeated, self.times(len(repeated), self.global_step))
+        value = entropy(self.denoiser, noised, labels, conditions, self.losses[0])
+        self.log("train/cross_entropy", value, prog_bar=True, batch_size=len(x_0))
+        return value
 
     def _conditions(self, labels: Sequence[int]) -> list[Condition]:
         """A condition of each label, drawn where several stand for one."""

@@ -17,11 +17,8 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DModel,
 )
-from diffusers.utils import convert_state_dict_to_diffusers
 from folders import NETWORK, check_same_weights, edit_index, edit_weights, load
-from peft import LoraConfig
-from peft.utils import get_peft_model_state_dict
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from diffclf_lightning import InputError
 from diffclf_lightning.denoisers import DiTDenoiser, StableDiffusion
@@ -156,47 +153,3 @@ def test_a_family_is_one_class_and_one_line(whole, copy, monkeypatch):
     with pytest.raises(InputError, match="`tokenizer_2`"):
         load(folder)
     assert type(load(whole / "text")) is StableDiffusion
-
-
-@pytest.fixture
-def lora(whole, tmp_path, seed):
-    """A pipeline with an adapter, and the folder of the adapter's weights."""
-    pipe = StableDiffusionPipeline.from_pretrained(whole / "text", safety_checker=None)
-    config = LoraConfig(r=2, lora_alpha=2, target_modules=["to_q"], init_lora_weights=False)
-    pipe.unet.add_adapter(config)
-    state = convert_state_dict_to_diffusers(get_peft_model_state_dict(pipe.unet))
-    StableDiffusionPipeline.save_lora_weights(tmp_path / "lora", unet_lora_layers=state)
-    return pipe, tmp_path / "lora"
-
-
-def test_lora_weights_change_the_prediction_as_diffusers_does(whole, lora):
-    pipe, folder = lora
-    tuned, plain = load(whole / "text", lora=str(folder)), load(whole / "text")
-    x_t, t = torch.randn(1, *plain.sample_shape), torch.tensor([500])
-    tokens = plain.tokenizer("a cat", padding="max_length", max_length=77, return_tensors="pt")
-    with torch.no_grad():
-        c = plain.text_encoder(tokens.input_ids)[0]
-        expected, mine, without = (
-            unet.eval()(x_t, t, encoder_hidden_states=c).sample
-            for unet in (pipe.unet, tuned.unet, plain.unet)
-        )
-    assert torch.allclose(mine, expected, atol=1e-5)
-    assert not torch.allclose(without, expected, atol=1e-3)
-
-
-def test_lora_weights_that_are_missing_or_of_another_model(whole, lora, tmp_path):
-    _, folder = lora
-    with pytest.raises(InputError, match=r"`lora`.*nowhere"):
-        load(whole / "text", lora=str(tmp_path / "nowhere"))
-    (file,) = folder.glob("*.safetensors")
-    save_file({f"other.{k}": v for k, v in load_file(file).items()}, file)
-    with pytest.raises(InputError, match="`lora`"):
-        load(whole / "text", lora=str(folder))
-
-
-def test_lora_of_a_family_that_takes_none(whole, lora):
-    _, folder = lora
-    with pytest.raises(InputError, match="`lora`"):
-        load(whole / "dit", lora=str(folder))
-    with pytest.raises(InputError, match="`lora`"):
-        DiTDenoiser.from_pretrained(whole / "dit", lora=str(folder))

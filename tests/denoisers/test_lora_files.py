@@ -1,0 +1,112 @@
+"""LoRA weights of diffusers' files, against the plain sum of what they hold."""
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from folders import load
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+
+from diffclf_lightning import InputError
+from diffclf_lightning.denoisers import DiTDenoiser
+
+UNET = "unet.{}.{}.weight"
+
+
+@pytest.fixture
+def adapter(whole, tmp_path, seed):
+    """Writes an adapter as training scripts of diffusers do; its pipeline and its folder."""
+
+    def written(name, rank, alpha, targets):
+        pipe = StableDiffusionPipeline.from_pretrained(whole / "text", safety_checker=None)
+        config = LoraConfig(
+            r=rank, lora_alpha=alpha, target_modules=targets, init_lora_weights=False
+        )
+        pipe.unet.add_adapter(config)
+        StableDiffusionPipeline.save_lora_weights(
+            tmp_path / name,
+            unet_lora_layers=get_peft_model_state_dict(pipe.unet),
+            unet_lora_adapter_metadata=config.to_dict(),
+        )
+        return pipe, tmp_path / name
+
+    return written
+
+
+def changes(folder, scale):
+    """scale * B A of each layer, by the layer's name."""
+    (file,) = folder.glob("*.safetensors")
+    weights = load_file(file)
+    names = {name.split(".", 1)[1].rsplit(".", 2)[0] for name in weights}
+    up, down = (
+        {name: weights[UNET.format(name, part)].flatten(1) for name in names}
+        for part in ("lora_B", "lora_A")
+    )
+    return {name: scale * up[name] @ down[name] for name in names}
+
+
+def test_weighted_adapters_are_the_sum_of_their_changes(whole, adapter):
+    """W + sum_i w_i (alpha_i / r_i) B_i A_i, where both change a layer, where one does, and none.
+
+    The rank of each is not its alpha.
+    """
+    _, first = adapter("first", 2, 3, ["to_q", "to_k"])
+    _, second = adapter("second", 4, 2, ["to_k", "proj_in"])
+    tuned = load(whole / "text", lora={str(first): 0.7, str(second): -0.3}).unet.state_dict()
+    expected = load(whole / "text").unet.state_dict()
+    asked = [changes(first, 0.7 * 3 / 2), changes(second, -0.3 * 2 / 4)]
+    assert asked[0].keys() & asked[1].keys()
+    for added in asked:
+        for name, change in added.items():
+            weight = expected[f"{name}.weight"]
+            expected[f"{name}.weight"] = weight + change.reshape(weight.shape)
+    assert tuned.keys() == expected.keys()
+    for name, weight in expected.items():
+        assert torch.allclose(tuned[name], weight, atol=1e-6), name
+
+
+def test_an_adapter_alone_is_that_of_diffusers(whole, adapter):
+    pipe, folder = adapter("one", 2, 2, ["to_q"])
+    tuned, plain = load(whole / "text", lora=str(folder)), load(whole / "text")
+    x_t, t = torch.randn(1, *plain.sample_shape), torch.tensor([500])
+    told = torch.randn(1, 77, 16)
+    with torch.no_grad():
+        expected, mine, without = (
+            unet.eval()(x_t, t, encoder_hidden_states=told).sample
+            for unet in (pipe.unet, tuned.unet, plain.unet)
+        )
+    assert torch.allclose(mine, expected, atol=1e-5)
+    assert not torch.allclose(without, expected, atol=1e-3)
+
+
+def test_weights_that_are_missing_or_of_another_model(whole, adapter, tmp_path):
+    _, folder = adapter("one", 2, 2, ["to_q"])
+    with pytest.raises(InputError, match=r"`lora`.*nowhere"):
+        load(whole / "text", lora=str(tmp_path / "nowhere"))
+    (file,) = folder.glob("*.safetensors")
+    save_file({f"other.{k}": v for k, v in load_file(file).items()}, tmp_path / "other.safetensors")
+    other = str(tmp_path / "other.safetensors")
+    for lora in (other, {str(folder): 1.0, other: 0.5}):
+        with pytest.raises(InputError, match=r"`lora`.*other\.safetensors"):
+            load(whole / "text", lora=lora)
+
+
+@pytest.mark.parametrize("lora", [{}, {"a": "much"}, {"a": float("nan")}, {"a": True}])
+def test_weights_of_adapters_that_are_none(whole, lora):
+    with pytest.raises(InputError, match="`lora`"):
+        load(whole / "text", lora=lora)
+
+
+def test_a_family_that_takes_none(whole):
+    for refused in (load, DiTDenoiser.from_pretrained):
+        with pytest.raises(InputError, match=r"`lora`.*DiTPipeline"):
+            refused(whole / "dit", lora="anything")
+
+
+def test_the_command_line_takes_several_by_their_weights(diffclf, adapter, whole):
+    _, first = adapter("first", 2, 3, ["to_q"])
+    test = ["test", "--config=digits_text", f"--denoiser={whole / 'text'}", "--dry-run"]
+    diffclf(*test, f"--model.denoiser.lora={{{first}: 0.7}}")
+    refused = diffclf(*test, f"--model.denoiser.lora={{{first}: 0.7, gone: 0.3}}", code=2)
+    assert "'gone' does not load" in refused.stderr
