@@ -252,3 +252,14 @@ def test_weights_over_time_are_compared_on_other_images(script, diffclf, capfd, 
             place = column if name == "uniform" else 4 * column
             assert float(rows[name][place]) == pytest.approx(100 * np.mean(right), abs=0.06)
     assert "learned" in rows
+
+
+def test_fine_tuning_prints_a_row_for_each_loss_and_number_of_images(script, capsys):
+    script("fine_tuning", "--shots", 1, "--seeds", 1, "--images", 3, "--steps", 1, "--rank", 2)
+    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines()]
+    assert [row[0].strip() for row in rows[2:]] == ["0", "1", "1"]
+    assert {len(row) for row in rows} == {5}
+    before = float(rows[2][2].split()[0])
+    for row in rows[3:]:
+        gain = float(row[2].split()[0]) - before
+        assert float(row[3].split()[0]) == pytest.approx(gain, abs=0.11)
