@@ -1,7 +1,11 @@
 """LoRA layers of a denoiser: what is trained, merged, written."""
 
 import pytest
+import test_flux
+import test_stable_diffusion_3
+import test_stable_diffusion_xl
 import tiny
+import tiny_text
 import torch
 from folders import load
 
@@ -105,6 +109,34 @@ def test_exported_layers_are_the_tuned_model_by_our_loader_and_by_diffusers(whol
     pipeline = plain.pipeline()
     pipeline.load_lora_weights(tmp_path)
     assert torch.allclose(predictions(plain, seed), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "extra"),
+    [
+        (lambda: test_stable_diffusion_xl.pipeline(zeros=True), set()),
+        (test_stable_diffusion_3.pipeline, {"add_q_proj", "to_add_out"}),
+        (lambda: test_flux.pipeline(guided=False), {"add_k_proj"}),
+    ],
+    ids=["SDXL", "SD3", "FLUX"],
+)
+def test_layers_of_every_family_whose_pipeline_loads_them(pipeline, extra, tmp_path, seed):
+    """Of the text of transformers too; written alone and in the whole model."""
+    pipeline().save_pretrained(tmp_path / "plain")
+    denoiser = load(tmp_path / "plain")
+    told = denoiser.condition([tiny_text.PROMPT, "a cat", "a dog"])
+    before = predictions(denoiser, seed, told)
+    LoRA(rank=2, alpha=3).add_to(denoiser)
+    ends = {name.rpartition(".")[2] for name in layers_of(denoiser.network)}
+    assert {"to_q", "to_v", "0"} | extra <= ends
+    randomised(denoiser)
+    expected = predictions(denoiser, seed, told)
+    assert not torch.allclose(expected, before, atol=1e-3)
+    denoiser.save_lora(tmp_path / "lora")
+    denoiser.save_pretrained(tmp_path / "whole")
+    alone = load(tmp_path / "plain", lora=str(tmp_path / "lora"))
+    for again in (alone, load(tmp_path / "whole")):
+        assert torch.allclose(predictions(again, seed, told), expected, atol=1e-5)
 
 
 def test_half_of_the_weight_is_half_of_the_change(whole, tmp_path, seed):
