@@ -145,10 +145,18 @@ def merged(denoiser: Denoiser) -> Iterator[None]:
 
     Args:
         denoiser: The model, with or without LoRA layers.
+
+    Raises:
+        InputError: If weights are quantised, to which nothing can be added.
     """
     network = denoiser.network
     layers = layers_of(network) if denoiser.lora is not None else {}
     frozen = {name: layer.get_base_layer().weight.data for name, layer in layers.items()}
+    if not all(weight.is_floating_point() for weight in frozen.values()):
+        raise InputError(
+            "Expected weights that LoRA layers can be added to, but got quantised ones. Write the "
+            "layers alone (`ExportLoRA`), or load the model without `quantization_config`."
+        )
     for name, layer in layers.items():
         plain = layer.get_base_layer()
         change = layer.get_delta_weight("default")

@@ -84,6 +84,17 @@ def test_merged_layers_compute_the_same_and_come_back_to_the_bit(denoiser, seed)
     assert all(torch.equal(after[name], weight) for name, weight in before.items())
 
 
+def test_quantised_weights_are_not_merged(whole, tmp_path, seed):
+    denoiser = load(whole / "text")
+    LoRA(rank=2).add_to(denoiser)
+    layer = next(iter(layers_of(denoiser.network).values())).get_base_layer()
+    whole_numbers = torch.ones_like(layer.weight, dtype=torch.int8)
+    layer.weight = torch.nn.Parameter(whole_numbers, requires_grad=False)
+    with pytest.raises(InputError, match="quantised"):
+        denoiser.save_pretrained(tmp_path)
+    denoiser.save_lora(tmp_path)
+
+
 def test_an_exported_pipeline_is_the_tuned_model(denoiser, tmp_path, seed):
     LoRA(rank=2, alpha=3).add_to(denoiser)
     randomised(denoiser)
