@@ -22,7 +22,6 @@ class AuraFlow(TextConditionalDenoiser):
 
     pipeline_class = diffusers.AuraFlowPipeline
     components = ("transformer", "scheduler", "text_encoder", "tokenizer", "vae")
-    options = frozenset({"lora"})
     max_tokens: ClassVar[Mapping[str, int]] = {"tokenizer": 256}
 
     transformer: Any

@@ -21,7 +21,6 @@ class Lumina2(TextConditionalDenoiser):
 
     pipeline_class = diffusers.Lumina2Pipeline
     components = ("transformer", "scheduler", "text_encoder", "tokenizer", "vae")
-    options = frozenset({"lora"})
     max_tokens: ClassVar[Mapping[str, int]] = {"tokenizer": 256}
 
     transformer: Any

@@ -32,7 +32,6 @@ class Sana(TextConditionalDenoiser):
 
     pipeline_class = diffusers.SanaPipeline
     components = ("transformer", "scheduler", "text_encoder", "tokenizer", "vae")
-    options = frozenset({"lora"})
     default_size = 32
     max_tokens: ClassVar[Mapping[str, int]] = {"tokenizer": 300}
 

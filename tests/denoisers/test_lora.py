@@ -1,7 +1,10 @@
 """LoRA layers of a denoiser: what is trained, merged, written."""
 
 import pytest
+import test_aura_flow
 import test_flux
+import test_lumina
+import test_sana
 import test_stable_diffusion_3
 import test_stable_diffusion_xl
 import tiny
@@ -26,10 +29,10 @@ def predictions(denoiser, seed, told=None):
         return denoiser(x_t, torch.tensor([3, 400, 900]), told)
 
 
-def randomised(denoiser):
+def randomised(denoiser, std=0.3):
     """Changes that are none at the beginning, made random."""
     for layer in layers_of(denoiser.network).values():
-        torch.nn.init.normal_(layer.lora_B["default"].weight, std=0.3)
+        torch.nn.init.normal_(layer.lora_B["default"].weight, std=std)
 
 
 @pytest.fixture(params=["text", "dit"])
@@ -128,8 +131,11 @@ def test_exported_layers_are_the_tuned_model_by_our_loader_and_by_diffusers(whol
         (lambda: test_stable_diffusion_xl.pipeline(zeros=True), set()),
         (test_stable_diffusion_3.pipeline, {"add_q_proj", "to_add_out"}),
         (lambda: test_flux.pipeline(guided=False), {"add_k_proj"}),
+        (test_sana.pipeline, set()),
+        (test_lumina.pipeline, set()),
+        (test_aura_flow.pipeline, {"add_q_proj"}),
     ],
-    ids=["SDXL", "SD3", "FLUX"],
+    ids=["SDXL", "SD3", "FLUX", "Sana", "Lumina 2", "AuraFlow"],
 )
 def test_layers_of_every_family_whose_pipeline_loads_them(pipeline, extra, tmp_path, seed):
     """Of the text of transformers too; written alone and in the whole model."""
@@ -140,14 +146,16 @@ def test_layers_of_every_family_whose_pipeline_loads_them(pipeline, extra, tmp_p
     LoRA(rank=2, alpha=3).add_to(denoiser)
     ends = {name.rpartition(".")[2] for name in layers_of(denoiser.network)}
     assert {"to_q", "to_v", "0"} | extra <= ends
-    randomised(denoiser)
+    randomised(denoiser, std=1.0)
     expected = predictions(denoiser, seed, told)
-    assert not torch.allclose(expected, before, atol=1e-3)
+    change = (expected - before).abs().max()
+    assert change > 1e-4
     denoiser.save_lora(tmp_path / "lora")
     denoiser.save_pretrained(tmp_path / "whole")
     alone = load(tmp_path / "plain", lora=str(tmp_path / "lora"))
     for again in (alone, load(tmp_path / "whole")):
-        assert torch.allclose(predictions(again, seed, told), expected, atol=1e-5)
+        error = (predictions(again, seed, told) - expected).abs().max()
+        assert error < min(1e-5, change / 20)
 
 
 def test_half_of_the_weight_is_half_of_the_change(whole, tmp_path, seed):
