@@ -76,8 +76,7 @@ class DiffusionClassifier(ImageClassifier):
             noise (``l2_x_0``, ``l2_velocity``, ``l2_target``, ... of others), ``bound`` and
             ``l2+bound`` (of a model that predicts its variance), a :class:`Loss` or a function.
         other_losses: Further losses of the same forward passes, each with an answer of its own.
-        score: Makes one number a candidate of its errors, and decides. Defaults to None: the mean
-            of ``loss``.
+        score: Makes a number of a candidate's errors, and decides. Defaults to None: mean ``loss``.
         candidates: What to choose among, or prompts that make it from the class names. Defaults to
             None: ``template``, or the classes of a class-conditional model.
         template: Prompt template with ``{}`` for the class name, or several, each prompt of which
@@ -91,14 +90,13 @@ class DiffusionClassifier(ImageClassifier):
             or else 1, which is no calibration.
         calibration: Folder of a run, or file, that ``diffclf calibrate`` wrote: the temperature,
             and where it has one the level of a race. Defaults to None: what came with the model.
-        evaluations_per_batch: Evaluations in one forward pass, halved where they do not fit in
-            memory. Defaults to None: found by trial, and no more than the images of a batch fill.
+        evaluations_per_batch: Evaluations in one pass, halved where they do not fit in memory.
+            Defaults to None: found by trial, and no more than the images of a batch fill.
         validation_strategy: Strategy of validation, in ``fit`` too. Defaults to None: 8 trials.
         task: What sets ask. Defaults to None: one label an image.
         classes_by_position: Whether label ``i`` of the data is class ``i`` of a class-conditional
             model whatever their names. Defaults to False: classes are matched by name.
-        shortlist: Ranks the candidates of each image, the first of which are evaluated. Defaults
-            to None: all are.
+        shortlist: Ranks the candidates of each image, to evaluate the first. Defaults to None: all.
         compile: Whether the network is compiled (:func:`torch.compile`), or its options, as
             ``{mode: max-autotune}``; ``{regional: true}`` compiles its repeated blocks alone. A
             denoiser or classifier that was given to :func:`torch.compile` has its network compiled

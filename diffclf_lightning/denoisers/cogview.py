@@ -89,7 +89,7 @@ class CogView4(CogView3Plus):
     """
 
     pipeline_class = diffusers.CogView4Pipeline
-    options = frozenset({"image_size", "lora"})
+    options = frozenset({"image_size"})
     max_tokens: ClassVar[Mapping[str, int]] = {"tokenizer": 1024}
     prompts_at_once = 1
 

@@ -27,7 +27,7 @@ class DeepFloydIF(WithVariance, TextConditionalDenoiser):
 
     pipeline_class = diffusers.IFPipeline
     components = ("unet", "scheduler", "text_encoder", "tokenizer")
-    options = frozenset({"image_size", "lora"})
+    options = frozenset({"image_size"})
     default_size = 64
     max_tokens: ClassVar[Mapping[str, int]] = {"tokenizer": 77}
 

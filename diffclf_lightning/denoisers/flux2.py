@@ -80,7 +80,6 @@ class Flux2Klein(Flux2):
 
     pipeline_class = diffusers.Flux2KleinPipeline
     components = (*Flux2.components, "is_distilled?")
-    options = frozenset({"lora"})
 
     is_distilled: bool | None
     """Whether it was distilled to draw in few steps, as its pipeline says."""

@@ -19,7 +19,7 @@ class GuidanceDistilled(TextConditionalDenoiser):
         **options: As :class:`TextConditionalDenoiser` takes them.
     """
 
-    options = frozenset({"lora", "guidance"})
+    options = frozenset({"guidance"})
 
     def __init__(
         self, *, guidance: float = 1.0, image_size: int | None = None, **options: Any

@@ -16,11 +16,11 @@ from diffclf_lightning.extras import needed
 from diffclf_lightning.weights import checksum
 
 ATTENTION = (
-    *("to_q", "to_k", "to_v", "to_out.0"),
-    *("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"),
+    *("to_q", "to_k", "to_v", "to_out.0", "to_out"),
+    *("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out", "to_qkv_mlp_proj"),
 )
-"""Projections of attention in diffusers' U-Nets and transformers; the last four are of the text in
-transformers that attend to image and text at once."""
+"""Projections of attention in diffusers' U-Nets and transformers: those of the text in transformers
+that attend to image and text at once, and those that a block has in one with its other layers."""
 
 
 class LoRA:

@@ -22,7 +22,6 @@ class QwenImage(TextConditionalDenoiser):
 
     pipeline_class = diffusers.QwenImagePipeline
     components = ("transformer", "scheduler", "text_encoder", "tokenizer", "vae")
-    options = frozenset({"lora"})
     max_tokens: ClassVar[Mapping[str, int]] = {"tokenizer": 1024}
     prompts_at_once = 1
 

@@ -22,7 +22,6 @@ class ZImage(TextConditionalDenoiser):
 
     pipeline_class = diffusers.ZImagePipeline
     components = ("transformer", "scheduler", "text_encoder", "tokenizer", "vae")
-    options = frozenset({"lora"})
     max_tokens: ClassVar[Mapping[str, int]] = {"tokenizer": 512}
     prompts_at_once = 1
 

@@ -2,6 +2,8 @@
 
 import pytest
 import test_aura_flow
+import test_cogview
+import test_deepfloyd_if
 import test_flux
 import test_lumina
 import test_sana
@@ -134,8 +136,10 @@ def test_exported_layers_are_the_tuned_model_by_our_loader_and_by_diffusers(whol
         (test_sana.pipeline, set()),
         (test_lumina.pipeline, set()),
         (test_aura_flow.pipeline, {"add_q_proj"}),
+        (test_cogview.pipeline, set()),
+        (lambda: test_deepfloyd_if.pipeline(tiny_text.t5(24)), {"add_k_proj"}),
     ],
-    ids=["SDXL", "SD3", "FLUX", "Sana", "Lumina 2", "AuraFlow"],
+    ids=["SDXL", "SD3", "FLUX", "Sana", "Lumina 2", "AuraFlow", "CogView 4", "IF"],
 )
 def test_layers_of_every_family_whose_pipeline_loads_them(pipeline, extra, tmp_path, seed):
     """Of the text of transformers too; written alone and in the whole model."""
