@@ -18,9 +18,10 @@ from diffclf_lightning.weights import checksum
 ATTENTION = (
     *("to_q", "to_k", "to_v", "to_out.0", "to_out"),
     *("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out", "to_qkv_mlp_proj"),
+    *("attn.qkv", "attn.proj", "attn_qkv", "attn_proj"),
 )
-"""Projections of attention in diffusers' U-Nets and transformers: those of the text in transformers
-that attend to image and text at once, and those that a block has in one with its other layers."""
+"""Projections of attention: of diffusers' networks, where transformers attend to image and text at
+once those of the text, or that of all in one; and of the networks of DiT, SiT and EDM2."""
 
 
 class LoRA:
