@@ -157,14 +157,12 @@ class Denoiser(nn.Module, ABC):
         memory.
         """
         device = self.device
-        for encoder in encoders:
-            encoder.to(device)
+        _move(encoders, device)
         try:
             yield
         finally:
             if device.type != "cpu" and not self.training:
-                for encoder in encoders:
-                    encoder.to("cpu")
+                _move(encoders, torch.device("cpu"))
 
     def encode(self, images: Tensor) -> Tensor:
         """Images to ``x_0``, float32, shape ``(images, *sample_shape)``.
@@ -212,3 +210,9 @@ class Denoiser(nn.Module, ABC):
                 ``(batch, candidates)``. Derivatives by them can be taken.
         """
         return self.predict(noised, conditioning.mixed(weights))
+
+
+def _move(modules: Sequence[nn.Module], device: torch.device) -> None:
+    with torch.inference_mode(mode=False):  # in which quantised weights do not move
+        for module in modules:
+            module.to(device)

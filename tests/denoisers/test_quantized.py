@@ -5,10 +5,12 @@ import tiny
 import torch
 from diffusers import BitsAndBytesConfig, PipelineQuantizationConfig
 from folders import load
+from torch.testing._internal.two_tensor import TwoTensor
 from transformers import BitsAndBytesConfig as BitsAndBytesOfTransformers
 
 from diffclf_lightning import InputError
 from diffclf_lightning.denoisers import loading
+from diffclf_lightning.weights import checksum
 
 ARGUMENTS = {
     "quant_backend": "bitsandbytes_8bit",
@@ -67,3 +69,16 @@ def test_no_configuration(folder, given):
 def test_what_diffusers_does_not_take(folder, wrong):
     with pytest.raises(InputError, match="`quantization_config` to hold the arguments"):
         load(folder, quantization_config=wrong)
+
+
+def test_the_checksum_sees_all_that_a_quantised_weight_is_made_of():
+    def module(first, second):
+        made = torch.nn.Linear(4, 3)
+        made.weight = torch.nn.Parameter(TwoTensor(first, second))
+        torch.nn.init.zeros_(made.bias)
+        return made
+
+    one, other = torch.zeros(3, 4), torch.ones(3, 4)
+    sums = [checksum(module(*parts)) for parts in ((one, one), (one, other), (other, one))]
+    assert len(set(sums)) == 3
+    assert checksum(module(one, other)) == sums[1]

@@ -26,6 +26,16 @@ def test_conditioning_is_the_same_and_weights_come_back(folder, how):
         assert torch.equal(kept.text_encoder.state_dict()[name], weight)
 
 
+@pytest.mark.parametrize("how", [None, "model", "sequential"])
+def test_they_speak_as_well_in_the_inference_mode_of_the_trainer(folder, how):
+    kept = load(folder, text_encoder_offload=how)
+    expected = load(folder).condition(["a cat"])["encoder_hidden_states"]
+    with torch.inference_mode():
+        for _ in range(2):
+            found = kept.condition(["a cat"])["encoder_hidden_states"]
+            assert torch.allclose(found, expected, atol=1e-6)
+
+
 def test_layers_come_one_by_one(folder):
     """While one layer speaks the weights of the others are on no device."""
     kept, seen = load(folder, text_encoder_offload="sequential"), []
