@@ -14,7 +14,6 @@ from torch import Tensor
 from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.schedules import FlowMatching
 from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser, floating
-from diffclf_lightning.errors import InputError
 
 
 class AuraFlow(TextConditionalDenoiser):
@@ -31,15 +30,9 @@ class AuraFlow(TextConditionalDenoiser):
         """A flow of which the network is told the time itself."""
         return FlowMatching(scheduler, time_scale=1.0)
 
-    def _size_of(self, image_size: int | None) -> int:
-        size = super()._size_of(image_size)
-        most = math.isqrt(self.config.pos_embed_max_size) * self.config.patch_size
-        if size > most:  # the network would take places from elsewhere without a word
-            raise InputError(
-                f"Expected argument `image_size` to be at most {most * self.vae_factor}, for which "
-                f"the network has places, but got {size * self.vae_factor}."
-            )
-        return size
+    @property
+    def patches_at_most(self) -> int:
+        return math.isqrt(self.config.pos_embed_max_size)  # it would take places from elsewhere
 
     def told(self, prompts: Sequence[str]) -> Conditioning:
         """Last hidden states of T5, zeros where there is padding."""

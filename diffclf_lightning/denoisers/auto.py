@@ -28,6 +28,7 @@ FAMILIES = {
     "HunyuanDiTPipeline": "diffclf_lightning.denoisers.hunyuan_dit:HunyuanDiT",
     "IFPipeline": "diffclf_lightning.denoisers.deepfloyd_if:DeepFloydIF",
     "KolorsPipeline": "diffclf_lightning.denoisers.kolors:Kolors",
+    "PixArtAlphaPipeline": "diffclf_lightning.denoisers.pixart:PixArt",
     "PixArtSigmaPipeline": "diffclf_lightning.denoisers.pixart:PixArtSigma",
     "PixArtTransformer2DModel": "diffclf_lightning.denoisers.pixart:PixArt",
     "AuraFlowTransformer2DModel": "diffclf_lightning.denoisers.aura_flow:AuraFlow",

@@ -55,6 +55,11 @@ class CogView3Plus(TextConditionalDenoiser):
 
     transformer: Any
 
+    @property
+    def patches_at_most(self) -> int | None:
+        most: int | None = self.config.get("pos_embed_max_size")  # CogView4 has places for any size
+        return most
+
     def told(self, prompts: Sequence[str]) -> Conditioning:
         """States of the text encoder, and the sizes."""
         return Conditioning(self._told(prompts, place=0))

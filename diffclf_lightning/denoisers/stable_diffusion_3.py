@@ -36,6 +36,10 @@ class StableDiffusion3(TextConditionalDenoiser):
 
     transformer: Any
 
+    @property
+    def patches_at_most(self) -> int:
+        return int(self.config.pos_embed_max_size)
+
     def told(self, prompts: Sequence[str]) -> Conditioning:
         """Hidden states of the CLIPs, beside each other, then T5's; pooled ones of the CLIPs."""
         states, _, pooled, _ = self.encode_prompt(

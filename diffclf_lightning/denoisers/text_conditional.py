@@ -113,6 +113,12 @@ class TextConditionalDenoiser(PipelineDenoiser):
                 f"Expected argument `image_size` as a multiple of {self.size_multiple}, but got "
                 f"{image_size}."
             )
+        if self.patches_at_most and image_size > self.patches_at_most * self.size_multiple:
+            raise InputError(
+                "Expected argument `image_size` to be at most "
+                f"{self.patches_at_most * self.size_multiple}, for which the network has places, "
+                f"but got {image_size}."
+            )
         return image_size // self.vae_factor
 
     @staticmethod
@@ -149,6 +155,11 @@ class TextConditionalDenoiser(PipelineDenoiser):
     def size_multiple(self) -> int:
         """What the side of an image is a multiple of, in pixels."""
         return self.vae_factor * int(self.config.get("patch_size") or 1)
+
+    @property
+    def patches_at_most(self) -> int | None:
+        """Patches along a side for which the network has places, or None for any number."""
+        return None
 
     @property
     def chosen_options(self) -> dict[str, Any]:

@@ -36,6 +36,10 @@ class ZImage(TextConditionalDenoiser):
     def size_multiple(self) -> int:
         return 2 * self.vae_factor
 
+    @property
+    def patches_at_most(self) -> int:
+        return int(min(self.config.axes_lens[1:]))
+
     def spoken(self, prompts: Sequence[str]) -> list[str]:
         return as_chat(self.tokenizer, prompts, thinking=True)
 

@@ -179,3 +179,8 @@ def test_what_it_does_not_take_is_refused(folder):
         load(folder).condition([" ".join(["cat"] * 1100)])
     with pytest.raises(InputError, match="`image_size` as a multiple of 4, but got 18"):
         load(folder, image_size=18)
+
+
+def test_images_without_places_are_refused(older):
+    with pytest.raises(InputError, match=r"`image_size` to be at most 48.*but got 52"):
+        load(older, image_size=52)  # 12 patches of 2 latent pixels along a side

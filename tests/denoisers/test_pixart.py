@@ -1,5 +1,8 @@
 """PixArt's form on tiny random weights, against diffusers' own pipelines."""
 
+import json
+import shutil
+
 import pytest
 import tiny
 import torch
@@ -10,7 +13,7 @@ from diffusers import (
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
 )
-from folders import check_same_weights, load
+from folders import check_same_weights, edit_index, load
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from diffclf_lightning import InputError
@@ -155,6 +158,18 @@ def test_saved_folder_loads_as_the_same_model(folder, tmp_path):
     assert type(again) is type(model)
     check_same_weights(again, model)
     assert again.token_limits == model.token_limits
+
+
+def test_indices_of_the_time_of_the_first_weights_load(folder, tmp_path):
+    """They name the class that all transformers had once."""
+    shutil.copytree(folder, tmp_path / "old")
+    edit_index(tmp_path / "old", transformer=["diffusers", "Transformer2DModel"])
+    config = tmp_path / "old" / "transformer" / "config.json"
+    named = {"_class_name": "Transformer2DModel", "norm_type": "ada_norm_single"}
+    config.write_text(json.dumps(json.loads(config.read_text()) | named))
+    old, new = load(tmp_path / "old"), load(folder)
+    assert type(old) is type(new)
+    check_same_weights(old, new)
 
 
 def test_the_true_noise_gives_the_clean_sample(folder, seed):

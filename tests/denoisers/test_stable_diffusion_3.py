@@ -71,6 +71,12 @@ def test_latents_are_shifted_and_scaled(folder):
     assert torch.allclose(model.encode(images), (raw - 0.0609) * 1.5305, atol=1e-6)
 
 
+def test_images_without_places_are_refused(folder):
+    assert load(folder, image_size=48).size == 24  # 12 patches of 2 latent pixels along a side
+    with pytest.raises(InputError, match=r"`image_size` to be at most 48.*but got 52"):
+        load(folder, image_size=52)
+
+
 def test_what_cannot_be_left_out(folder):
     with pytest.raises(InputError, match=r"`leave_out`.*text_encoder_3, tokenizer_3.*'vae'"):
         load(folder, leave_out=["vae"])

@@ -85,5 +85,7 @@ def test_what_it_cannot_take(folder):
     assert load(folder).image_shape == (3, 256, 256)  # 128 latent pixels of an autoencoder of 2
     with pytest.raises(InputError, match="`image_size` as a multiple of 4, but got 18"):
         load(folder, image_size=18)
+    with pytest.raises(InputError, match=r"`image_size` to be at most 256.*but got 260"):
+        load(folder, image_size=260)  # 64 places along a side
     with pytest.raises(InputError, match="at most 512 tokens"):
         load(folder, image_size=16).condition([" ".join(["cat"] * 512)])
