@@ -146,8 +146,9 @@ class Denoiser(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Device of the weights."""
-        return next(self.parameters()).device
+        """Device of the weights; of those that are loaded, where others wait elsewhere."""
+        places = (weight.device for weight in self.parameters())
+        return next((place for place in places if place.type != "meta"), torch.device("meta"))
 
     @contextmanager
     def speaking(self, *encoders: nn.Module) -> Iterator[None]:

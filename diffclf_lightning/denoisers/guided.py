@@ -6,6 +6,7 @@ from torch import Tensor
 
 from diffclf_lightning.denoisers.distilled import GUIDANCE
 from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser
+from diffclf_lightning.errors import InputError
 
 
 class GuidanceDistilled(TextConditionalDenoiser):
@@ -13,23 +14,32 @@ class GuidanceDistilled(TextConditionalDenoiser):
 
     Args:
         guidance: The scale of guidance that a model into which guidance was distilled is told.
-            At 1, the default, it predicts what it would without guidance; images are drawn with
-            more.
+            Defaults to None: 1, at which it predicts what it would without guidance; images are
+            drawn with more.
         image_size: Side of the images. Defaults to None: 1024.
         **options: As :class:`TextConditionalDenoiser` takes them.
+
+    Raises:
+        InputError: If ``guidance`` is given to a network that is not told it.
     """
 
     options = frozenset({"guidance"})
 
     def __init__(
-        self, *, guidance: float = 1.0, image_size: int | None = None, **options: Any
+        self, *, guidance: float | None = None, image_size: int | None = None, **options: Any
     ) -> None:
         super().__init__(image_size=image_size, **options)
-        self.guidance = guidance
+        if guidance is not None and not self.config.guidance_embeds:
+            raise InputError(
+                "Expected no argument `guidance` for a network that is not told the scale of "
+                f"guidance, but got {guidance}. Leave it out."
+            )
+        self.guidance = 1.0 if guidance is None else guidance
 
     @property
     def chosen_options(self) -> dict[str, Any]:
-        return {**super().chosen_options, "guidance": self.guidance}
+        told = {"guidance": self.guidance} if self.config.guidance_embeds else {}
+        return {**super().chosen_options, **told}
 
     @property
     def distilled(self) -> tuple[str, ...]:

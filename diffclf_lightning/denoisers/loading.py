@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from diffclf_lightning.denoisers.edm2_network import EDM2UNet
 from diffclf_lightning.denoisers.original_dit import OriginalDiT
-from diffclf_lightning.denoisers.quantized import of_component
+from diffclf_lightning.denoisers.quantized import check_components, of_component
 from diffclf_lightning.denoisers.wholeness import (
     FETCH,
     check_reader,
@@ -115,6 +115,7 @@ def load_components(
             f"it has `{unknown[0]}`, which {pipeline_class.__name__} does not take. "
             "Models of that form are not supported",
         )
+    check_components(quantized, [name for name in wanted if name in components])
     folder = Path(path)
     if not folder.is_dir():
         leave_out: dict[str, Any] = dict.fromkeys(others)
@@ -154,6 +155,14 @@ def _check_left_out(names: Sequence[str], left_out: Sequence[str]) -> None:
             f"Expected argument `leave_out` to name components that may be absent "
             f"({', '.join(optional)}), but got {unknown[0]!r}."
         )
+    for name in left_out:
+        read = name.replace("text_encoder", "tokenizer")
+        spoken = name.replace("tokenizer", "text_encoder")
+        if not {read, spoken} <= set(left_out):
+            raise InputError(
+                f"Expected argument `leave_out` to name a text encoder with its tokenizer, but got "
+                f"{name!r} alone. Give [{spoken}, {read}]."
+            )
 
 
 def is_component(entry: Any) -> TypeGuard[list[str]]:
@@ -211,9 +220,15 @@ def load_component(
     try:
         loaded = kind.from_pretrained(str(folder), **options)
     except Exception as error:  # the libraries have no error of their own for damaged files
+        known = damage(folder, variant)
+        if device_map is not None and known is None:
+            raise InputError(
+                f"Expected argument `device_map` to be one by which diffusers places the "
+                f"{folder.name}, but got {device_map!r}: {said(error)}."
+            ) from error
         remedy = "Install what it needs" if isinstance(error, ImportError) else FETCH
         unknown = f"its {folder.name} does not load: {said(error)}. {remedy}"
-        raise unusable(path, damage(folder, variant) or unknown) from error
+        raise unusable(path, known or unknown) from error
     if options:
         loaded, information = loaded
         if disk is not None:

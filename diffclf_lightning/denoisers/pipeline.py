@@ -77,6 +77,11 @@ class PipelineDenoiser(Denoiser):
         """
         if lora is not None:
             check_adapters(cls.pipeline_class, lora)
+            if device_map is not None:  # to merge layers diffusers would place them anew
+                raise InputError(
+                    f"Expected no argument `lora` beside `device_map`, but got {lora!r}. Load the "
+                    "model without `device_map`, write it (`save_pretrained`), and load that."
+                )
         hub: dict[str, Any] = {"cache_dir": cache_dir, "local_files_only": local_files_only}
         if Path(path).is_file():
             check_single_file(path, variant, quantization_config, leave_out, device_map)

@@ -1,5 +1,6 @@
 """Quantised loading: what diffusers' ``PipelineQuantizationConfig`` says of each component."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from diffusers import PipelineQuantizationConfig
@@ -33,6 +34,24 @@ def quantization(config: Any) -> Any:
         ) from error
 
 
+def check_components(config: Any, names: Sequence[str]) -> None:
+    """Refuse a configuration of components that are not loaded, which would change nothing.
+
+    Args:
+        config: That of the pipeline, or None.
+        names: Names of the components that are loaded.
+
+    Raises:
+        InputError: If it names another.
+    """
+    named = () if config is None else config.quant_mapping or config.components_to_quantize or ()
+    if unknown := sorted(set(named) - set(names)):
+        raise InputError(
+            "Expected argument `quantization_config` to name components of the pipeline "
+            f"({', '.join(names)}), but got {unknown[0]!r}."
+        )
+
+
 def of_component(config: Any, name: str, *, diffusers: bool) -> Any:
     """The configuration of a component, or None where it is loaded as it is.
 
@@ -40,6 +59,9 @@ def of_component(config: Any, name: str, *, diffusers: bool) -> Any:
         config: That of the pipeline, or None.
         name: The component's.
         diffusers: Whether it is a model of diffusers, and not of transformers.
+
+    Raises:
+        InputError: If its backend is not installed.
     """
     if config is None:
         return None
@@ -48,4 +70,10 @@ def of_component(config: Any, name: str, *, diffusers: bool) -> Any:
     if config.components_to_quantize and name not in config.components_to_quantize:
         return None
     known = of_diffusers if diffusers else of_transformers
-    return known.AUTO_QUANTIZATION_CONFIG_MAPPING[config.quant_backend](**config.quant_kwargs)
+    try:
+        return known.AUTO_QUANTIZATION_CONFIG_MAPPING[config.quant_backend](**config.quant_kwargs)
+    except ImportError as error:
+        raise InputError(
+            f"Expected the package of `quantization_config`'s backend {config.quant_backend!r}, "
+            f"but it is not installed: {said(error)}. Install it."
+        ) from error

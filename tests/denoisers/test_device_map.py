@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import test_deepfloyd_if
 import test_flux
 import tiny_text
 import torch
@@ -43,6 +44,29 @@ def test_the_rest_moves(folder):
     parted = load(folder, image_size=16, device_map=MAP).to("meta")
     assert parted.vae.device.type == "meta"
     assert parted.transformer.x_embedder.weight.device.type == "cpu"
+
+
+@torch.no_grad()
+def test_a_model_of_pixels_whose_first_layer_lies_on_the_disk(tmp_path):
+    test_deepfloyd_if.pipeline(tiny_text.t5(24)).save_pretrained(tmp_path)
+    whole = load(tmp_path)
+    places = {name: "cpu" for name, _ in whole.unet.named_children()} | {"conv_in": "disk"}
+    parted = load(tmp_path, device_map=places)
+    assert parted.device == whole.device
+    x_t, t = torch.randn(2, *whole.sample_shape), torch.tensor([20, 800])
+    told = parted.condition([tiny_text.PROMPT, "a dog"])
+    assert torch.allclose(parted(x_t, t, told), whole(x_t, t, told), atol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [{"other": "cpu"}, {"": "cuda:77"}])
+def test_a_map_that_does_not_fit(folder, wrong):
+    with pytest.raises(InputError, match="`device_map` to be one by which diffusers places"):
+        load(folder, device_map=wrong)
+
+
+def test_adapters_and_a_map(folder, tmp_path):
+    with pytest.raises(InputError, match="no argument `lora` beside `device_map`"):
+        load(folder, device_map=MAP, lora=str(tmp_path))
 
 
 def test_a_file_and_a_map(folder, tmp_path):

@@ -5,7 +5,7 @@ import tiny_text
 import torch
 from against_pipeline import check_same_steps, check_true_target
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
-from folders import check_same_weights, load
+from folders import check_checkpoint, check_same_weights, load
 
 from diffclf_lightning import InputError
 from diffclf_lightning.denoisers import Flux
@@ -66,6 +66,15 @@ def test_guidance_is_no_guidance_unless_it_is_asked_for(folder):
     model.save_pretrained(folder / "again")
     again = load(folder / "again", image_size=16)
     check_same_weights(again, model)
+    check_checkpoint(model, tiny_text.PROMPT)
+
+
+def test_a_network_that_is_told_no_guidance_takes_none(folder):
+    if folder.name.startswith("dev"):
+        assert load(folder, image_size=16, guidance=2.5).chosen_options["guidance"] == 2.5
+        return
+    with pytest.raises(InputError, match=r"no argument `guidance`.*got 2\.5"):
+        load(folder, image_size=16, guidance=2.5)
 
 
 def test_a_prompt_that_clip_cuts_is_said_and_t5_reads_it(folder):

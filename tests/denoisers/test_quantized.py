@@ -1,5 +1,7 @@
 """Quantised loading: each component gets the configuration that diffusers' own loading gives it."""
 
+from importlib.metadata import PackageNotFoundError
+
 import pytest
 import tiny
 import torch
@@ -63,6 +65,23 @@ def test_a_configuration_by_component(folder, given):
 def test_no_configuration(folder, given):
     load(folder)
     assert set(given.values()) == {None}
+
+
+def test_components_that_are_not_there(folder):
+    """Nothing would be quantised, without a word."""
+    with pytest.raises(InputError, match=r"name components of the pipeline \(unet,.*'transformer'"):
+        load(folder, quantization_config={**ARGUMENTS, "components_to_quantize": "transformer"})
+
+
+def test_a_backend_that_is_not_installed(folder, monkeypatch):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    wanted = {**ARGUMENTS, "quant_backend": "bitsandbytes_4bit"}
+    wanted["quant_kwargs"] = {"load_in_4bit": True}
+    with pytest.raises(InputError, match="'bitsandbytes_4bit', but it is not installed"):
+        load(folder, quantization_config=wanted)
 
 
 @pytest.mark.parametrize("wrong", [{"quant_backend": "none", "quant_kwargs": {"a": 1}}, {"x": 1}])
