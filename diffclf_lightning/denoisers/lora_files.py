@@ -77,7 +77,8 @@ def fuse_adapters(pipeline: Any, adapters: Mapping[str, float], **hub: Any) -> N
                 f"{expected}, but nothing in {path!r} belongs to it. Take weights of this family."
             )
     pipeline.set_adapters(names, [float(weight) for weight in adapters.values()])
-    pipeline.fuse_lora(adapter_names=names)
+    every = list(pipeline._lora_loadable_modules)  # FLUX would forget its text encoder
+    pipeline.fuse_lora(components=every, adapter_names=names)
     pipeline.unload_lora_weights()
 
 

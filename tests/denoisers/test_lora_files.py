@@ -1,8 +1,10 @@
 """LoRA weights of diffusers' files, against the plain sum of what they hold."""
 
 import pytest
+import test_flux
+import tiny
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import FluxPipeline, StableDiffusionPipeline
 from folders import load
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
@@ -110,3 +112,29 @@ def test_the_command_line_takes_several_by_their_weights(diffclf, adapter, whole
     diffclf(*test, f"--model.denoiser.lora={{{first}: 0.7}}")
     refused = diffclf(*test, f"--model.denoiser.lora={{{first}: 0.7, gone: 0.3}}", code=2)
     assert "'gone' does not load" in refused.stderr
+
+
+@pytest.mark.parametrize("kind", [StableDiffusionPipeline, FluxPipeline])
+def test_adapters_of_text_encoders_too(kind, tmp_path, seed, monkeypatch):
+    """What the text encoder says is what it says in the pipeline with its adapter."""
+    # transformers asks for a release of peft that may not be installed
+    monkeypatch.setattr("transformers.integrations.peft.check_peft_version", lambda **_: None)
+    flux = kind is FluxPipeline
+    pipe = test_flux.pipeline(True) if flux else tiny.stable_diffusion_pipeline("epsilon")
+    pipe.save_pretrained(tmp_path / "plain")
+    places = ["q_proj", "v_proj"]
+    config = LoraConfig(r=2, lora_alpha=2, target_modules=places, init_lora_weights=False)
+    pipe.text_encoder.add_adapter(config)
+    layers = get_peft_model_state_dict(pipe.text_encoder)
+    kind.save_lora_weights(tmp_path / "lora", text_encoder_lora_layers=layers)
+    tokens = pipe.tokenizer(["a cat"], padding="max_length", return_tensors="pt").input_ids
+    options = {"image_size": 16} if flux else {}
+    plain = load(tmp_path / "plain", **options)
+    tuned = load(tmp_path / "plain", lora=str(tmp_path / "lora"), **options)
+    with torch.no_grad():
+        expected, without, found = (
+            encoder(tokens).pooler_output
+            for encoder in (pipe.text_encoder, plain.text_encoder, tuned.text_encoder)
+        )
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert (without - expected).abs().max() > 0.1
