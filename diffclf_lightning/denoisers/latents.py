@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
+from diffclf_lightning.errors import InputError
+
 
 class LatentSpace:
     """Latents of diffusers' ``AutoencoderKL``: the posterior mean, shifted and scaled.
@@ -145,11 +147,13 @@ class QwenImageLatents(LatentSpace):
 
 
 SPACES: dict[str, type[LatentSpace]] = {
+    "AsymmetricAutoencoderKL": LatentSpace,
+    "AutoencoderKL": LatentSpace,
     "AutoencoderDC": DeepCompression,
     "AutoencoderKLFlux2": Flux2Latents,
     "AutoencoderKLQwenImage": QwenImageLatents,
 }
-"""Latent space by the class of the autoencoder, where it is not that of ``AutoencoderKL``."""
+"""Latent space by the class of the autoencoder."""
 
 
 def latent_space(vae: nn.Module) -> LatentSpace:
@@ -157,8 +161,17 @@ def latent_space(vae: nn.Module) -> LatentSpace:
 
     Args:
         vae: An autoencoder of diffusers.
+
+    Raises:
+        InputError: If it is of a class whose latents are not known.
     """
-    return SPACES.get(type(vae).__name__, LatentSpace)(vae)
+    name = type(vae).__name__
+    if name not in SPACES:
+        raise InputError(
+            f"Expected an autoencoder that is one of {', '.join(SPACES)}, but got {name}. Take the "
+            "pipeline's own."
+        )
+    return SPACES[name](vae)
 
 
 def keep_precision(vae: Any) -> bool:

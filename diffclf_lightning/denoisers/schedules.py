@@ -99,7 +99,8 @@ class VariancePreserving(Schedule):
         if not hasattr(scheduler, "alphas_cumprod"):
             raise InputError(
                 "Expected a scheduler with `alphas_cumprod`, or one of flow matching, but got "
-                f"{type(scheduler).__name__}. Take the scheduler of the model's own pipeline."
+                f"{type(scheduler).__name__}. Take the scheduler of the model's own pipeline; "
+                "models whose own is of another kind (EDM's of Playground 2.5) are not supported."
             )
         prediction_type = scheduler.config.get("prediction_type", "epsilon")
         if prediction_type not in self.targets:

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 import torch
-from diffusers import DiTTransformer2DModel
+from diffusers import AutoencoderTiny, DiTTransformer2DModel
 from folders import NETWORK, check_same_weights, edit_index, edit_weights, load
 from safetensors.torch import save_file
 
@@ -51,6 +51,18 @@ def test_weight_of_another_shape_is_named(copy, family, file, name):
 
     edit_weights(folder / file, widen)
     with pytest.raises(InputError, match=rf"{file.split('/')[0]}.*{name}.*again"):
+        load(folder)
+
+
+def test_an_autoencoder_of_another_kind(copy):
+    folder = copy("text")
+    shutil.rmtree(folder / "vae")
+    edit_index(folder, vae=["diffusers", "AutoencoderTiny"])
+    AutoencoderTiny(
+        encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8),
+        num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1),
+    ).save_pretrained(folder / "vae")  # fmt: skip
+    with pytest.raises(InputError, match=r"AutoencoderKL, AutoencoderDC.*got AutoencoderTiny"):
         load(folder)
 
 
