@@ -81,7 +81,7 @@ class AutoDenoiser:
             pretrained_model_name_or_path: Folder of a diffusers pipeline, hub id, file of weights
                 as they were published (``.safetensors``), or ``diffclf/NAME`` for a model that the
                 package carries.
-            image_size: Side of the images, for families that take several (Stable Diffusion).
+            image_size: Side of the images, for families that take several (those of prompts).
             lora: LoRA weights (a file, a folder or a hub id), for families whose pipeline loads
                 them; several by their weight, as ``{style: 0.7, digits: 0.3}``.
             guidance: What a model is told into which guidance was distilled (FLUX.1 and 2, dev).
@@ -96,7 +96,7 @@ class AutoDenoiser:
                 None: they leave the GPU when they have spoken.
             device_map: Where the layers of a network are put that is larger than one device, as
                 diffusers takes it: ``auto``, ``balanced``, or devices by the names of modules. For
-                one process (``--trainer.devices 1``).
+                one process (``--trainer.devices 1``), and without ``lora``.
             torch_dtype: Type of the weights; schedule and errors are float32 in any case.
             variant: Variant of the weights' files, ``fp16`` for instance.
             revision: Revision on the hub.
