@@ -67,6 +67,7 @@ def test_half_precision_keeps_what_it_is_given(content, tmp_path):
     """At small noise the answer is the input but for little, which no weights' type may round."""
     full = converted(tmp_path, content)
     half = AutoDenoiser.from_pretrained(str(tmp_path / "out"), torch_dtype="bfloat16")
+    assert torch.equal(half.model.emb_fourier.freqs, full.model.emb_fourier.freqs)
     x_t, told = torch.randn(1, 1, 8, 8), torch.tensor([0.002]).log() / 4
     expected, found = (model(x_t, told, model.condition([1])) for model in (full, half))
     rounded = (x_t.bfloat16().float() - x_t).abs().mean()
