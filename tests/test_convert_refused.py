@@ -104,7 +104,10 @@ def test_weights_of_another_kind_are_refused(tmp_path, seed):
         for settings in ({setting: value}, argparse.Namespace(**{setting: value})):
             said = refused(tmp_path, {"ema": weights, "args": settings}, heads, kind=kind)
             assert f"was trained with {setting}='{value}'" in said
-    own = argparse.Namespace(path_type="linear", prediction="v")
+    for kind, size in (("sit", "DiT-XL/2"), ("repa", "DiT-B/4"), ("dit", "SiT-S/2")):
+        content = {"ema": weights, "args": argparse.Namespace(model=size)}
+        assert f"was trained as {size}" in refused(tmp_path, content, heads, kind=kind)
+    own = argparse.Namespace(path_type="linear", prediction="v", model="SiT-XL/2")
     torch.save({"ema": weights, "args": own}, tmp_path / "own.pt")
     main(["repa", str(tmp_path / "own.pt"), f"--out={tmp_path / 'repa'}", heads])
     aligned = published_dit.weights(Sizes(channels=1), projectors=True)

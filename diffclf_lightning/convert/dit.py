@@ -82,6 +82,10 @@ class Transformer:
         """Refuse what is known to be of another kind, since all have the same names."""
         if not self.projectors and any(name.startswith(PROJECTORS) for name in checkpoint.weights):
             raise unusable(checkpoint.file, "has projectors, as REPA has. Give `repa` as KIND")
+        size = str(checkpoint.settings.get("model"))
+        other = "SiT" if self.path_type is None else "DiT"
+        if size.startswith(f"{other}-"):
+            raise unusable(checkpoint.file, f"was trained as {size}, which is of another KIND")
         for name in TRAINED:
             value, own = checkpoint.settings.get(name), getattr(self, name)
             if value not in (None, own):
