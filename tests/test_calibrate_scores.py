@@ -80,12 +80,32 @@ def test_weights_are_learned_of_one_trial_a_part(planted, errors, truth, capsys)
     assert f"Times from {most / 20:g} to {(most + 1) / 20:g} weigh most" in capsys.readouterr().out
 
 
-def test_of_many_images_evenly_spaced_ones_are_taken(planted, errors, truth, monkeypatch, tmp_path):
-    monkeypatch.setattr("diffclf_lightning.calibrate.score_fit.MOST_VALUES", 20 * LABELS * 40)
-    few = run(planted, "--weights")["weights"]
-    monkeypatch.undo()
-    third = plant(tmp_path / "third", errors[::3], truth[::3], TIMES)  # 2 trials a part
-    assert few == pytest.approx(run(third, "--weights")["weights"], rel=1e-4)
+@pytest.mark.parametrize(
+    ("room", "step", "repeats"), [(120, 1, 2), (119, 1, 1), (60, 1, 1), (40, 2, 1), (25, 3, 1)]
+)
+def test_many_images_are_met_less_often_and_then_fewer_of_them(
+    planted, errors, truth, monkeypatch, capsys, room, step, repeats
+):
+    """With room for so many images met once; there are 60, and two trials a part."""
+    monkeypatch.setattr("diffclf_lightning.metrics.time_weights.MOST_VALUES", 20 * LABELS * room)
+    found = run(planted, "--weights")["weights"]
+    first = np.array([[[t for t in range(TRIALS) if PLACES[t] == p][k] for p in range(20)]
+                      for k in range(repeats)])  # fmt: skip
+    some = errors[::step].double().numpy()
+    own = np.arange(LABELS)[None] == truth[::step, None].numpy()
+    assert found == pytest.approx(
+        fit_time_weights(np.stack([some[:, :, met] for met in first], axis=1), own), rel=1e-4
+    )
+    said = capsys.readouterr().out
+    assert (f", of {60 // step} of 60 images." in said) == (step > 1)
+
+
+@pytest.mark.parametrize("flag", ["--weights", "--bias"])
+def test_errors_that_are_not_finite_are_refused(tmp_path, errors, truth, flag):
+    errors[7, 2, 5] = torch.inf
+    folder = plant(tmp_path / "run", errors, truth, TIMES)
+    with pytest.raises(InputError, match=f"at time {float(TIMES[5]):g} they are not"):
+        run(folder, flag)
 
 
 def test_bias_is_the_mean_over_images_whatever_their_labels(tmp_path, errors, truth, capsys):

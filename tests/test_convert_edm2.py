@@ -67,6 +67,7 @@ def test_half_precision_keeps_what_it_is_given(content, tmp_path):
     """At small noise the answer is the input but for little, which no weights' type may round."""
     full = converted(tmp_path, content)
     half = AutoDenoiser.from_pretrained(str(tmp_path / "out"), torch_dtype="bfloat16")
+    assert torch.equal(half.model.emb_fourier.freqs, full.model.emb_fourier.freqs)
     x_t, told = torch.randn(1, 1, 8, 8), torch.tensor([0.002]).log() / 4
     expected, found = (model(x_t, told, model.condition([1])) for model in (full, half))
     rounded = (x_t.bfloat16().float() - x_t).abs().mean()
@@ -79,6 +80,8 @@ def test_latents_are_standardised_as_in_training(tmp_path, seed):
     vae = f"--vae={tmp_path / 'vae'}"
     assert "'encoder' with the tensors scale, bias" in refused(tmp_path, content, vae)
     scale, bias = torch.rand(4) + 0.1, torch.randn(4)
+    for wrong in ({"scale": scale[:2], "bias": bias}, {"scale": 0 * scale, "bias": bias}):
+        assert "not 4 numbers each" in refused(tmp_path, {**content, "encoder": wrong}, vae)
     content["encoder"] = {"scale": scale, "bias": bias}
     assert "Expected --vae, since" in refused(tmp_path, content)
     model = converted(tmp_path, content, vae, "--names", "a,b,c,d,e")
@@ -102,6 +105,13 @@ def test_what_the_probe_does_not_confirm_is_refused(content, tmp_path):
     assert "of what the network adds" in refused(tmp_path, {**content, "model": changed})
     assert "has no 'probe'" in refused(tmp_path, {"model": content["model"]})
     assert "has no 'probe'" in refused(tmp_path, {**content, "probe": {"x": torch.zeros(1)}})
+    probe = content["probe"]
+    for name in probe:
+        for other in (probe[name][:2], probe[name][..., :0], probe[name][0]):
+            said = refused(tmp_path, {**content, "probe": {**probe, name: other}})
+            assert "'probe' that does not hold" in said
+    none = {name: values[:0] for name, values in probe.items()}
+    assert "does not hold" in refused(tmp_path, {**content, "probe": none})
 
 
 def test_weights_that_are_not_whole_are_refused(content, tmp_path):

@@ -3,6 +3,7 @@
 import argparse
 import json
 import pickle
+import random
 
 import published_dit
 import pytest
@@ -51,8 +52,31 @@ def test_other_files_are_refused(tmp_path):
         (tmp_path / name).write_bytes(b"" if name == "empty.pt" else cut)
         with pytest.raises(InputError, match=r"damaged|could run code"):
             main(["sit", str(tmp_path / name), out])
+    for content in (b"<html>404: Not Found</html>", bytes(range(256)) * 9):
+        (tmp_path / "no.pt").write_bytes(content)
+        with pytest.raises(InputError, match="no weights at all"):
+            main(["sit", str(tmp_path / "no.pt"), out])
     for content in (torch.zeros(3), {"a": 1}, {"ema": {"a": "b"}}, {}):
         assert "else than tensors by name" in refused(tmp_path, content)
+
+
+def test_files_that_are_cut_anywhere_are_refused(tmp_path, seed):
+    torch.save(
+        published_dit.weights(Sizes(channels=1, blocks=1)),
+        tmp_path / "whole.pt",
+        _use_new_zipfile_serialization=False,
+    )
+    whole = (tmp_path / "whole.pt").read_bytes()
+    for end in random.Random(seed).sample(range(1, 6000), 100):
+        (tmp_path / "cut.pt").write_bytes(whole[:end])
+        with pytest.raises(InputError, match=r"damaged|could run code"):
+            main(["sit", str(tmp_path / "cut.pt"), f"--out={tmp_path / 'out'}", "--heads=3"])
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path, seed):
+    weights = published_dit.weights(Sizes(channels=1))
+    weights["blocks.1.mlp.fc1.bias"][3] = torch.nan
+    assert "'blocks.1.mlp.fc1.bias' that are not finite" in refused(tmp_path, weights, "--heads=3")
 
 
 def test_weights_of_another_network_are_refused(tmp_path, seed):
@@ -74,10 +98,18 @@ def test_weights_of_another_kind_are_refused(tmp_path, seed):
     weights, heads = published_dit.weights(Sizes(channels=1)), "--heads=3"
     others = [("sit", "path_type", "GVP"), ("repa", "path_type", "cosine")]
     others += [("sit", "prediction", "score"), ("dit", "path_type", "Linear")]
+    # Each other's words for the same thing: the weights run the other way.
+    others += [("sit", "prediction", "v"), ("repa", "prediction", "velocity")]
     for kind, setting, value in others:
-        content = {"ema": weights, "args": argparse.Namespace(**{setting: value})}
-        said = refused(tmp_path, content, heads, kind=kind)
-        assert f"was trained with {setting}='{value}'" in said
+        for settings in ({setting: value}, argparse.Namespace(**{setting: value})):
+            said = refused(tmp_path, {"ema": weights, "args": settings}, heads, kind=kind)
+            assert f"was trained with {setting}='{value}'" in said
+    for kind, size in (("sit", "DiT-XL/2"), ("repa", "DiT-B/4"), ("dit", "SiT-S/2")):
+        content = {"ema": weights, "args": argparse.Namespace(model=size)}
+        assert f"was trained as {size}" in refused(tmp_path, content, heads, kind=kind)
+    own = argparse.Namespace(path_type="linear", prediction="v", model="SiT-XL/2")
+    torch.save({"ema": weights, "args": own}, tmp_path / "own.pt")
+    main(["repa", str(tmp_path / "own.pt"), f"--out={tmp_path / 'repa'}", heads])
     aligned = published_dit.weights(Sizes(channels=1), projectors=True)
     for kind in ("sit", "dit"):
         assert "has projectors, as REPA has" in refused(tmp_path, aligned, heads, kind=kind)
@@ -97,6 +129,9 @@ def test_arguments_are_checked(tmp_path, vae, seed):
     said = refused(tmp_path, weights, vae, "--heads=3", "--names", "a", "b")
     assert "Expected --names to be 5 names" in said
     assert "number 2 is empty" in refused(tmp_path, weights, vae, "--names", "a,,b")
+    (tmp_path / "names.txt").write_text("löwe\nkatze", encoding="latin-1")
+    said = refused(tmp_path, weights, vae, "--names", str(tmp_path / "names.txt"))
+    assert "no text in UTF-8" in said
     config = tmp_path / "vae" / "config.json"
     scaled = json.loads(config.read_text()) | {"scaling_factor": 0.13025}
     config.write_text(json.dumps(scaled))

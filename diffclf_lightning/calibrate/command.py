@@ -134,9 +134,11 @@ def _fit_score(
     if isinstance(full.score, LearnedWeights):
         found = replace(found, weights=full.score.weights)
     if weights:
-        learned = LearnedWeights(weights=fit_weights(full), loss=found.loss)
+        fitted, images = fit_weights(full)
+        learned = LearnedWeights(weights=fitted, loss=found.loss)
         found, full = replace(found, weights=learned.weights), replace(full, score=learned)
-        said += f"Weights of {learned.loss} over time. {_heaviest(learned.weights)}\n"
+        some = "" if images == found.images else f", of {images} of {found.images} images"
+        said += f"Weights of {learned.loss} over time{some}. {_heaviest(learned.weights)}\n"
     if bias:
         found = replace(found, biased=full.score.name, part_bias=fit_bias(full))
         made = WithoutBias(score=full.score, bias=found.part_bias)

@@ -1,35 +1,34 @@
 """Scores that are learned from stored errors: weights over time, and the bias of candidates."""
 
 from collections.abc import Mapping, Sequence
-from math import ceil
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
 
 from diffclf_lightning.calibrate.full_errors import PARTS, FullErrors
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import MeanError
-from diffclf_lightning.metrics import fit_time_weights, one_trial_a_part
+from diffclf_lightning.metrics import fit_time_weights, one_trial_a_part, repeats_and_step
 from diffclf_lightning.results import candidates_of
 
-MOST_VALUES = 2**22
-"""Numbers that a fit holds; of more images, evenly spaced ones are taken."""
 DIGITS = 6
 """Significant ones, of what is stored."""
 
 
-def fit_weights(full: FullErrors) -> tuple[float, ...]:
+def fit_weights(full: FullErrors) -> tuple[tuple[float, ...], int]:
     """Weights over time of the errors by a loss, as :func:`fit_time_weights` has them.
 
     Args:
         full: The errors, whose score is the mean of the loss.
 
     Returns:
-        Weights of 20 equal parts of [0, 1), 1 on average.
+        Weights of 20 equal parts of [0, 1), 1 on average; and the number of images that they were
+        learned of.
 
     Raises:
-        InputError: If the run does not permit it.
+        InputError: If the run does not permit it, or errors are not finite.
     """
     if not isinstance(full.score, MeanError):
         raise InputError(
@@ -37,8 +36,7 @@ def fit_weights(full: FullErrors) -> tuple[float, ...]:
             "--score MeanError and --score.loss, or drop --weights."
         )
     places, width = full.places(), len(candidates_of(full.run))
-    size = width * PARTS * max(map(places.count, places))
-    step = ceil(full.num_images * size / MOST_VALUES)
+    repeats, step = repeats_and_step(full.num_images, width, PARTS)
     errors, own, position = [], [], 0
     for _, rows, table in full.parts():
         chosen = slice(-position % step, None, step)
@@ -46,7 +44,8 @@ def fit_weights(full: FullErrors) -> tuple[float, ...]:
         values = table.scored(full.score).dense()[chosen]
         labels = torch.from_numpy(rows["label"].to_numpy().copy())[chosen]
         missing = width - len(table.labels)  # sets may have some of the candidates
-        each = one_trial_a_part(values, places)
+        _check_finite(values, full)
+        each = one_trial_a_part(values, places, repeats)
         errors.append(F.pad(each, (0, 0, 0, missing), value=torch.nan))
         own.append(F.pad(table.labels[None] == labels[:, None], (0, missing)))
     weights = fit_time_weights(torch.cat(errors).double().numpy(), torch.cat(own).numpy())
@@ -55,7 +54,7 @@ def fit_weights(full: FullErrors) -> tuple[float, ...]:
             "Expected RUN to have errors that are lower for the true class at some times, but they "
             "are not. Check the labels, and that the model is told of classes at all."
         )
-    return tuple(_rounded(weights.tolist()))
+    return tuple(_rounded(weights.tolist())), sum(map(len, own))
 
 
 def fit_bias(full: FullErrors) -> dict[str, tuple[float, ...]]:
@@ -71,7 +70,7 @@ def fit_bias(full: FullErrors) -> dict[str, tuple[float, ...]]:
 
     Raises:
         InputError: If the run does not permit it: means over other images, or over other trials,
-            cannot be compared.
+            cannot be compared; or errors are not finite.
     """
     places = torch.tensor(full.places())
     number = torch.bincount(places, minlength=PARTS)
@@ -87,6 +86,7 @@ def fit_bias(full: FullErrors) -> dict[str, tuple[float, ...]]:
                 f"set {set_name!r} has {len(own)} and the one before {len(names)}. Run one set."
             )
         values = table.scored(full.score_of(set_name)).dense().double()
+        _check_finite(values, full)
         total.index_add_(1, places, values.sum(dim=0))
         images += len(rows)
     means = total / (number * images)
@@ -94,6 +94,17 @@ def fit_bias(full: FullErrors) -> dict[str, tuple[float, ...]]:
     return {
         name: tuple(_rounded(own)) for name, own in zip(names or (), bias.tolist(), strict=True)
     }
+
+
+def _check_finite(values: Tensor, full: FullErrors) -> None:
+    """Refuse errors that are not finite, as those of ``x_0`` are where ``alpha`` is 0."""
+    wrong = ~values.isfinite().flatten(0, 1).all(dim=0)
+    if wrong.any():
+        time = full.times[int(wrong.nonzero()[0])]
+        raise InputError(
+            f"Expected RUN to hold finite errors by {full.score.name!r}, but at time "
+            f"{float(time):g} they are not. Take another loss: --score MeanError --score.loss l2."
+        )
 
 
 def strongest(bias: Mapping[str, Sequence[float]]) -> str:

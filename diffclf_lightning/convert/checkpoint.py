@@ -40,7 +40,9 @@ class Checkpoint:
     def settings(self) -> Mapping[str, Any]:
         """Arguments of the training script, where they are there."""
         given = self.others.get("args")
-        return vars(given) if isinstance(given, Namespace) else {}
+        if isinstance(given, Namespace):
+            given = vars(given)
+        return given if isinstance(given, Mapping) else {}
 
     @classmethod
     def read(cls, file: str | Path) -> "Checkpoint":
@@ -104,6 +106,10 @@ class Checkpoint:
                     f"has {name!r} in shape {tuple(self.weights[name].shape)} where its other "
                     f"weights ask for {tuple(tensor.shape)}. They are of another model",
                 )
+            if not self.weights[name].isfinite().all():
+                raise unusable(
+                    self.file, f"has numbers in {name!r} that are not finite. Take other weights"
+                )
 
 
 def unusable(file: Path, reason: str) -> InputError:
@@ -125,17 +131,22 @@ def _torch(file: Path) -> Any:
     try:
         with torch.serialization.safe_globals([Namespace]):
             return torch.load(file, "cpu", weights_only=True, mmap=is_zipfile(file))
-    except pickle.UnpicklingError as error:
-        raise unusable(
-            file,
-            "is no file of tensors alone: it holds objects, which could run code when they are "
-            "read, and is not read. Where it was made, load it and save the network's "
-            "`state_dict()`",
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # what is cut short ends in whatever its reader was at
+        if isinstance(error, pickle.UnpicklingError) and (is_zipfile(file) or _is_pickle(file)):
+            raise unusable(
+                file,
+                "is no file of tensors alone: it holds objects, which could run code when they are "
+                "read, and is not read. Where it was made, load it and save the network's "
+                "`state_dict()`",
+            ) from error
         raise unusable(
             file, "is cut short, damaged, or no weights at all. Fetch it again"
         ) from error
+
+
+def _is_pickle(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(1) == pickle.PROTO
 
 
 def _are_tensors(content: Mapping[Any, Any]) -> bool:

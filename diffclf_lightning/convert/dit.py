@@ -21,8 +21,8 @@ from diffclf_lightning.errors import InputError
 
 HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}
 """Heads of the published sizes S, B, L, XL by their width."""
-LINEAR = {"path_type": ("linear",), "prediction": ("velocity", "v")}
-"""What the training scripts of flows call the linear path and its velocity."""
+TRAINED = ("path_type", "prediction")
+"""Arguments of the training scripts of flows, which tell their kinds apart."""
 FINAL = "final_layer.linear"
 PROJECTORS = "projectors."
 
@@ -36,12 +36,16 @@ class Transformer:
         scheduler: What it was trained with.
         variance: Whether channels of its variance were trained; they are left away otherwise.
         projectors: Whether training aligned features by projectors, which are left away.
+        path_type: What its training script calls the linear path, or None where it has none.
+        prediction: What it calls the velocity.
     """
 
     family: type[DiTDenoiser]
     scheduler: SchedulerMixin
     variance: bool = False
     projectors: bool = False
+    path_type: str | None = None
+    prediction: str | None = None
 
     def __call__(
         self,
@@ -78,11 +82,14 @@ class Transformer:
         """Refuse what is known to be of another kind, since all have the same names."""
         if not self.projectors and any(name.startswith(PROJECTORS) for name in checkpoint.weights):
             raise unusable(checkpoint.file, "has projectors, as REPA has. Give `repa` as KIND")
-        flow = issubclass(self.family, SiTDenoiser)
-        for name, known in LINEAR.items():
-            value = checkpoint.settings.get(name)
-            if value is not None and not (flow and str(value).lower() in known):
-                supported = "of the linear path that predict the velocity" if flow else "of no flow"
+        size = str(checkpoint.settings.get("model"))
+        other = "SiT" if self.path_type is None else "DiT"
+        if size.startswith(f"{other}-"):
+            raise unusable(checkpoint.file, f"was trained as {size}, which is of another KIND")
+        for name in TRAINED:
+            value, own = checkpoint.settings.get(name), getattr(self, name)
+            if value not in (None, own):
+                supported = "of no flow" if own is None else f"of {name}={own!r} alone"
                 raise unusable(
                     checkpoint.file,
                     f"was trained with {name}={value!r}, and this KIND takes weights {supported}",
@@ -92,9 +99,10 @@ class Transformer:
 LINEAR_BETAS = DDIMScheduler(beta_schedule="linear", clip_sample=False)
 dit = Transformer(DiTDenoiser, LINEAR_BETAS, variance=True)
 """DiT: the variance preserving process with linear betas; noise, then variance."""
-sit = Transformer(SiTDenoiser, FlowMatchEulerDiscreteScheduler())
+FLOW = FlowMatchEulerDiscreteScheduler()
+sit = Transformer(SiTDenoiser, FLOW, path_type="Linear", prediction="velocity")
 r"""SiT: :math:`x_t = t x_0 + (1 - t) \epsilon`, and the output is :math:`x_0 - \epsilon`."""
-repa = Transformer(REPADenoiser, FlowMatchEulerDiscreteScheduler(), projectors=True)
+repa = Transformer(REPADenoiser, FLOW, projectors=True, path_type="linear", prediction="v")
 r"""REPA: :math:`x_t = (1 - t) x_0 + t \epsilon`, and the output is :math:`\epsilon - x_0`."""
 
 

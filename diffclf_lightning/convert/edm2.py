@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -56,7 +57,7 @@ def edm2(
             f"Expected --names to be {count} names, one a class, but got {len(names)}."
         )
     if vae is not None:
-        _standardise(vae, _entry(checkpoint, "encoder", ("scale", "bias")))
+        _standardise(vae, _entry(checkpoint, "encoder", ("scale", "bias")), checkpoint.file)
     denoiser = EDM2Denoiser(model, EDMEulerScheduler(), vae, id2label_of(names, count)).eval()
     _check_probe(checkpoint, denoiser, probe)
     return denoiser
@@ -138,9 +139,16 @@ def _gain(checkpoint: Checkpoint, name: str) -> Tensor | float:
     return checkpoint.weights[gain].float()
 
 
-def _standardise(vae: AutoencoderKL, encoder: Mapping[str, Tensor]) -> None:
+def _standardise(vae: AutoencoderKL, encoder: Mapping[str, Tensor], file: Path) -> None:
     """Let latents be ``scale * z + bias``, as they were in training."""
     scale, bias = encoder["scale"].flatten(), encoder["bias"].flatten()
+    channels = vae.config.latent_channels
+    if not len(scale) == len(bias) == channels or not (1 / scale).isfinite().all():
+        raise unusable(
+            file,
+            f"has an 'encoder' whose bias and scale (never 0) are not {channels} numbers each, of "
+            f"the autoencoder's channels: {PAGE}",
+        )
     vae.register_to_config(
         latents_mean=(-bias / scale).tolist(), latents_std=(1 / scale).tolist(), scaling_factor=1.0
     )
@@ -150,11 +158,20 @@ def _standardise(vae: AutoencoderKL, encoder: Mapping[str, Tensor]) -> None:
 def _check_probe(
     checkpoint: Checkpoint, denoiser: EDM2Denoiser, probe: Mapping[str, Tensor]
 ) -> None:
+    x, count = probe["x"], probe["sigma"].numel()
+    one = {"sigma": (), "classes": (), "x": denoiser.sample_shape}
+    one["denoised"] = one["x"]
+    if not count or any(probe[name].shape != (count, *shape) for name, shape in one.items()):
+        raise unusable(
+            checkpoint.file,
+            "has a 'probe' that does not hold, of each sample, one of 'sigma' and 'classes' and "
+            f"{tuple(one['x'])} of 'x' and 'denoised': {PAGE}",
+        )
     told = denoiser.condition(probe["classes"].tolist())
     timestep = probe["sigma"].log() / 4
-    said = denoiser(probe["x"], timestep, told)
+    said = denoiser(x, timestep, told)
     squares = probe["sigma"].square()[:, None, None, None]
-    added = probe["denoised"] - 0.25 / (0.25 + squares) * probe["x"]
+    added = probe["denoised"] - 0.25 / (0.25 + squares) * x
     differs = ((said - probe["denoised"]).norm() / added.norm()).item()
     if not differs <= TOLERANCE:
         raise unusable(

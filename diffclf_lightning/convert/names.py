@@ -17,13 +17,19 @@ def names_of(given: Sequence[str] | None) -> list[str] | None:
         given: What was typed after ``--names``, or None.
 
     Raises:
-        InputError: If one is empty.
+        InputError: If one is empty, or the file holds no text.
     """
     if given is None:
         return None
     file = Path(given[0]).expanduser()
     if len(given) == 1 and file.is_file():
-        parts = file.read_text(encoding="utf-8-sig").splitlines()
+        try:
+            parts = file.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"Expected --names to be names, or a file with one a line, but {str(file)!r} is no "
+                "text in UTF-8."
+            ) from error
     else:
         parts = given[0].split(",") if len(given) == 1 else list(given)
     names = [part.strip() for part in parts]

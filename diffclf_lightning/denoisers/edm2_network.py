@@ -144,6 +144,8 @@ class EDM2UNet(ModelMixin, ConfigMixin):
         logvar_channels: Fourier features of the uncertainty, or None where there is none.
     """
 
+    _keep_in_fp32_modules = ["emb_fourier", "logvar_fourier"]  # noqa: RUF012 - many radians
+
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,

@@ -1,15 +1,13 @@
 """Weights over time, learned on one half of the images for the other, and the other way round."""
 
-from math import ceil
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from diffclf_lightning.calibrate import MOST_VALUES, PARTS
+from diffclf_lightning.calibrate import PARTS
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.figures.stored import Pool
-from diffclf_lightning.metrics import fit_time_weights, one_trial_a_part
+from diffclf_lightning.metrics import fit_time_weights, one_trial_a_part, repeats_and_step
 
 
 def learned_weights(pool: Pool, images: int) -> NDArray[np.float64]:
@@ -32,12 +30,12 @@ def learned_weights(pool: Pool, images: int) -> NDArray[np.float64]:
             f"test them on the other, but got {images}. Store the errors of more."
         )
     _, place = np.unique((pool.times * PARTS).astype(int), return_inverse=True)
-    step = ceil(images * len(pool.labels) * np.bincount(place).max() * PARTS / MOST_VALUES)
+    repeats, step = repeats_and_step(images, len(pool.labels), PARTS)
     errors: list[list[torch.Tensor]] = [[], []]
     truth: list[list[int]] = [[], []]
     for index, image in enumerate(pool.images()):
         if (index // 2) % step == 0:
-            errors[index % 2].append(one_trial_a_part(image.values, place.tolist()))
+            errors[index % 2].append(one_trial_a_part(image.values, place.tolist(), repeats))
             truth[index % 2].append(image.label)
     weights = []
     for other in (1, 0):

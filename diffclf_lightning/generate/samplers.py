@@ -110,6 +110,17 @@ class OwnSampler(Sampler):
         InputError: If the model cannot be told nothing where ``guidance`` is not 1.
     """
 
+    def __init__(self, denoiser: PipelineDenoiser, steps: int, guidance: float) -> None:
+        super().__init__(denoiser, steps, guidance)
+        if guidance != 1:
+            try:
+                denoiser.unconditional()
+            except InputError as error:
+                raise InputError(
+                    "Expected --guidance 1 of a model that cannot be told nothing, but got "
+                    f"{guidance:g}."
+                ) from error
+
     def sample(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[Image]:
         pixels = self.denoiser.decode(self.latents(conditions, seeds))
         return [to_pil_image(image) for image in pixels.cpu()]

@@ -11,6 +11,7 @@ from diffclf_lightning.metrics.risk import images_needed, last_within
 from diffclf_lightning.metrics.time_weights import (
     fit_time_weights,
     one_trial_a_part,
+    repeats_and_step,
     softmax_regression,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "last_within",
     "matching_report",
     "one_trial_a_part",
+    "repeats_and_step",
     "shortlist_recall",
     "softmax_regression",
 ]

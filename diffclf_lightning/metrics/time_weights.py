@@ -13,6 +13,7 @@ part.
 """
 
 from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
 import torch
@@ -25,23 +26,40 @@ Array = NDArray[np.float64]
 
 RIDGES = (1.0, 0.1, 0.01, 1e-3, 1e-4)
 FOLDS = 5
+MOST_VALUES = 2**22
+"""Numbers that a fit holds."""
 SMALLEST = 1e-3
 """A weight, in terms of the largest: with none at all a trial would name the first candidate."""
 
 
-def one_trial_a_part(values: Tensor, place: Sequence[int]) -> Tensor:
+def repeats_and_step(images: int, candidates: int, parts: int) -> tuple[int, int]:
+    """How often images are met, and every how manieth, so that a fit holds ``MOST_VALUES`` at most.
+
+    Of many values, images are met less often, and then evenly spaced ones alone: a fit of a few
+    that are met often knows little of others.
+
+    Args:
+        images: Number of images.
+        candidates: Number of candidates.
+        parts: Number of parts of the times.
+    """
+    size = images * candidates * parts
+    return max(1, MOST_VALUES // size), ceil(size / MOST_VALUES)
+
+
+def one_trial_a_part(values: Tensor, place: Sequence[int], most: int | None = None) -> Tensor:
     """Errors of an image at one trial in each part of the times, as often as there are trials.
 
     Args:
         values: Errors at all trials, shape ``(..., candidates, trials)``.
         place: Part of each trial, each from 0 up to the last at least once.
+        most: Repeats at most. Defaults to None: as many as the fullest part has trials.
 
     Returns:
-        Shape ``(..., repeats, candidates, parts)``, with as many repeats as the fullest part has
-        trials; trials of others are met again.
+        Shape ``(..., repeats, candidates, parts)``; trials of parts that have fewer are met again.
     """
     trials = [[t for t, p in enumerate(place) if p == part] for part in range(max(place) + 1)]
-    repeats = range(max(map(len, trials)))
+    repeats = range(max(map(len, trials)))[:most]
     chosen = torch.tensor([[own[repeat % len(own)] for own in trials] for repeat in repeats])
     return values[..., chosen].transpose(-3, -2)
 

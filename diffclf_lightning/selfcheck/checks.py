@@ -108,7 +108,7 @@ def prompts_of(denoiser: PipelineDenoiser, given: Sequence[str] | None) -> Promp
         count = min(CLASSES, len(known))
         ids = [place * len(known) // count for place in range(count)]
     else:
-        ids = class_ids(names, known, instead="take its numbers or names in --prompts")
+        ids = class_ids(names, known, instead="take some of its own in --prompts")
     return _told(denoiser, [known[i] for i in ids], ids)
 
 

@@ -41,7 +41,11 @@ def check_latents(denoiser: PipelineDenoiser, samples: Samples, size: int) -> Fi
         samples: The samples.
         size: Images that are decoded at once.
     """
-    x_0 = samples.x_0.float().cpu()
+    x_0, ended = samples.x_0.float().cpu(), samples.latents
+    for values, whose in ((ended, "what the sampler ended with"), (x_0, "encoded images")):
+        if values is not None and not values.isfinite().all():
+            said, advice = f"{whose}: numbers that are not finite", "Take another --dtype."
+            return Finding("latents", Verdict.WRONG, said, advice, samples.source)
     mean, deviation = float(x_0.mean()), float(x_0.std())
     psnr = _psnr(denoiser, samples, size)
     again = "exact" if psnr == inf else f"{psnr:.0f} dB"
@@ -49,12 +53,11 @@ def check_latents(denoiser: PipelineDenoiser, samples: Samples, size: int) -> Fi
     figures: dict[str, Figure] = {"mean": mean, "deviation": deviation}
     if isfinite(psnr):
         figures["psnr"] = psnr
-    if samples.latents is None:
+    if ended is None:
         odd = denoiser.vae is not None and not USUAL[0] <= deviation <= USUAL[1]
         verdict = Verdict.WRONG if odd else Verdict.MEASURED
         said = f"{said}" + " (latents of trained models have one near 1)" * odd
         return Finding("latents", verdict, said, ADVICE * odd, samples.source, figures)
-    ended = samples.latents
     if denoiser.vae is None:
         ended = ended.clamp(-1, 1)  # pixels
     if ended.numel() != x_0.numel():

@@ -121,6 +121,12 @@ def test_steps_of_euler_follow_the_path_of_a_known_model(schedule, guidance, see
         assert torch.allclose(x_0, mean + 0.3 * place, rtol=0.01, atol=0.02)
 
 
+def test_a_model_that_cannot_be_told_nothing_takes_no_guidance():
+    sampler_of(unet(null=False), 2, 1.0)
+    with pytest.raises(InputError, match=r"Expected --guidance 1 .* got 4"):
+        sampler_of(unet(null=False), 2)
+
+
 def test_a_flow_of_pixels_is_drawn_by_euler(tmp_path):
     denoiser = unet(null=True)
     denoiser.schedule = FlowMatching(FlowMatchEulerDiscreteScheduler())

@@ -134,6 +134,11 @@ def test_latents_are_compared_with_what_the_pipeline_ended_with(broken):
         )
     shuffled = samples.x_0.flatten(1)[:, torch.randperm(64)].reshape(samples.x_0.shape)
     assert check_latents(denoiser, replace(samples, x_0=shuffled), 4).verdict is Verdict.WRONG
+    for name in ("latents", "x_0"):
+        lost = getattr(samples, name).clone()
+        lost[2, 0, 1] = torch.nan
+        found = check_latents(denoiser, replace(samples, **{name: lost}), 4)
+        assert (found.verdict, found.advice) == (Verdict.WRONG, "Take another --dtype.")
     packed = replace(samples, latents=samples.latents.flatten(2)[..., torch.randperm(64)])
     assert check_latents(denoiser, packed, 4).verdict is Verdict.RIGHT
 
