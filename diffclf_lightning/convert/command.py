@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser of the command's arguments."""
     made = argparse.ArgumentParser(prog="diffclf convert", description=DESCRIPTION)
     add = made.add_argument
-    add("kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
+    add("kind", choices=list(KINDS), metavar="KIND", help=", ".join(KINDS))
     add(
         "weights",
         metavar="WEIGHTS",

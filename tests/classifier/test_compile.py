@@ -87,9 +87,9 @@ def test_all_rounds_batches_and_sets_are_compiled_once(denoiser, seed, monkeypat
         name: DataLoader(TensorDataset(images[:n], torch.arange(n) % 2), batch_size=3)
         for name, n in (("a", 7), ("b", 2))
     }
-    output = denoiser._output
+    output = denoiser.output
     monkeypatch.setattr(
-        denoiser, "_output", lambda x_t, *args: rows.append(len(x_t)) or output(x_t, *args)
+        denoiser, "output", lambda x_t, *args: rows.append(len(x_t)) or output(x_t, *args)
     )
     expected = run_all(DiffusionClassifier(denoiser, strategy, score=RelativeToReference()), sets)
     assert len(set(rows)) > 3
