@@ -9,7 +9,7 @@ from typing import Any
 from diffclf_lightning.errors import InputError
 
 FROZEN = "frozen_weights"
-"""Entry of a checkpoint: checksum of the weights that it leaves out."""
+"""Entry of a checkpoint with the checksum of the weights that it leaves out."""
 PREFIX = "denoiser."
 STATES = ("state_dict", "current_model_state")
 """Entries that hold weights; the second is that of averaged weights."""

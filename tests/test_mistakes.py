@@ -114,7 +114,7 @@ def test_completion_in_a_real_shell(diffclf, tmp_path):
         ("diffclf cla", {"classify"}),
         (
             "diffclf test --config digits_te",
-            {"digits_text", "digits_text_ensemble", "digits_text_train"},
+            {"digits_text", "digits_text_ensemble", "digits_text_lora", "digits_text_train"},
         ),
         ("diffclf classify --den", {"--denoiser"}),
     ):

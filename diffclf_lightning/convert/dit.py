@@ -98,12 +98,12 @@ class Transformer:
 
 LINEAR_BETAS = DDIMScheduler(beta_schedule="linear", clip_sample=False)
 dit = Transformer(DiTDenoiser, LINEAR_BETAS, variance=True)
-"""DiT: the variance preserving process with linear betas; noise, then variance."""
+"""Of DiT, the variance preserving process with linear betas; noise, then variance."""
 FLOW = FlowMatchEulerDiscreteScheduler()
 sit = Transformer(SiTDenoiser, FLOW, path_type="Linear", prediction="velocity")
-r"""SiT: :math:`x_t = t x_0 + (1 - t) \epsilon`, and the output is :math:`x_0 - \epsilon`."""
+r"""Of SiT, :math:`x_t = t x_0 + (1 - t) \epsilon`, and the output is :math:`x_0 - \epsilon`."""
 repa = Transformer(REPADenoiser, FLOW, projectors=True, path_type="linear", prediction="v")
-r"""REPA: :math:`x_t = (1 - t) x_0 + t \epsilon`, and the output is :math:`\epsilon - x_0`."""
+r"""Of REPA, :math:`x_t = (1 - t) x_0 + t \epsilon`, and the output is :math:`\epsilon - x_0`."""
 
 
 def _needed(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from diffclf_lightning.denoisers import EDM2Denoiser, EDM2UNet
 from diffclf_lightning.errors import InputError
 
 PROBE = ("x", "sigma", "classes", "denoised")
-"""What the published network said: of noised samples, scales of noise and class ids."""
+"""What the published network said of noised samples, scales of noise and class ids."""
 TOLERANCE = 0.01
 """Largest difference of what ours says, as a share of what the network adds to its input."""
 PAGE = "docs/converting.md has the lines that save it"

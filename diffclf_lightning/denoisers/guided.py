@@ -17,7 +17,7 @@ class GuidanceDistilled(TextConditionalDenoiser):
             Defaults to None: 1, at which it predicts what it would without guidance; images are
             drawn with more.
         image_size: Side of the images. Defaults to None: 1024.
-        **options: As :class:`TextConditionalDenoiser` takes them.
+        **options: As :class:`~diffclf_lightning.denoisers.TextConditionalDenoiser` takes them.
 
     Raises:
         InputError: If ``guidance`` is given to a network that is not told it.

@@ -20,8 +20,8 @@ ATTENTION = (
     *("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out", "to_qkv_mlp_proj"),
     *("attn.qkv", "attn.proj", "attn_qkv", "attn_proj"),
 )
-"""Projections of attention: of diffusers' networks, where transformers attend to image and text at
-once those of the text, or that of all in one; and of the networks of DiT, SiT and EDM2."""
+"""Projections of attention of diffusers' networks (where transformers attend to image and text at
+once those of the text, or that of all in one) and of the networks of DiT, SiT and EDM2."""
 
 
 class LoRA:

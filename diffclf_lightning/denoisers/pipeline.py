@@ -197,7 +197,7 @@ class PipelineDenoiser(Denoiser):
         return self._pipeline()
 
     def decode(self, samples: Tensor) -> Tensor:
-        """Images of ``x_0``, the inverse of :meth:`encode`.
+        """Images of ``x_0``, the inverse of :meth:`Denoiser.encode`.
 
         Args:
             samples: Shape ``(images, *sample_shape)``.

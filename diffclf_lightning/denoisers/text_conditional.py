@@ -25,7 +25,7 @@ class TextConditionalDenoiser(PipelineDenoiser):
     """A network that text encoders tell what to draw.
 
     A family names its pipeline and components, the network first, and says what the network is told
-    of prompts (:meth:`told`) and how it is called (:meth:`forward`).
+    of prompts (:meth:`told`) and how it is called (:meth:`Denoiser.forward`).
 
     Args:
         image_size: Side of the images, a multiple of :attr:`size_multiple`. Defaults to None: the
@@ -48,7 +48,7 @@ class TextConditionalDenoiser(PipelineDenoiser):
     text_encoder: Any
     tokenizer: Any
     prompts_at_once: ClassVar[int] = 64
-    """Prompts that are encoded together: 1 where they are padded to the longest of them."""
+    """Number of prompts that are encoded together, 1 where they are padded to the longest."""
 
     def __init__(
         self,

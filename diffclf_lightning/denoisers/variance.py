@@ -18,7 +18,7 @@ class WithVariance(Denoiser):
 
     @abstractmethod
     def output(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
-        """All that the network says, with the arguments of :meth:`forward`."""
+        """All that the network says, with the arguments of :meth:`Denoiser.forward`."""
 
     @property
     def out_channels(self) -> int:

@@ -46,7 +46,7 @@ def selfcheck(
     Args:
         denoiser: The model, in evaluation mode.
         prompts: Prompts, or class names of a class-conditional model, at least two. Defaults to
-            None: :data:`PROMPTS`, or four of its classes.
+            None: four plain ones, or four of its classes.
         images: Images that are generated of each.
         steps: Denoising steps of an image.
         guidance: Scale of classifier-free guidance. With 1 images are of the model's own
