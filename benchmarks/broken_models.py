@@ -17,7 +17,8 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 
 from diffclf_lightning import AutoDenoiser
-from diffclf_lightning.denoisers import Denoiser, StableDiffusion
+from diffclf_lightning.denoisers import Denoiser, LatentSpace, StableDiffusion
+from diffclf_lightning.denoisers.latents import SPACES
 from diffclf_lightning.evaluation import VTarget
 from diffclf_lightning.selfcheck import Finding, selfcheck
 
@@ -51,6 +52,9 @@ class ScaledPixels(ModelMixin, ConfigMixin):
         """Pixels again."""
         pixels = (latents - self.config.shift_factor) * self.config.scaling_factor
         return SimpleNamespace(sample=pixels) if return_dict else (pixels,)
+
+
+SPACES["ScaledPixels"] = LatentSpace
 
 
 def with_latents() -> StableDiffusion:

@@ -153,7 +153,7 @@ SPACES: dict[str, type[LatentSpace]] = {
     "AutoencoderKLFlux2": Flux2Latents,
     "AutoencoderKLQwenImage": QwenImageLatents,
 }
-"""Latent space by the class of the autoencoder."""
+"""Latent space by the class of the autoencoder. A new one is a line here."""
 
 
 def latent_space(vae: nn.Module) -> LatentSpace:
