@@ -44,6 +44,7 @@ def test_command_in_a_process_of_its_own(tmp_path):
     assert run.returncode == 2
     assert "diffclf: error: Expected the last entry of argument `keep`" in run.stderr
     assert "Traceback" not in run.stderr
+    assert "FutureWarning" not in run.stderr
 
 
 def test_digits_end_to_end(tmp_path, diffclf):

@@ -119,8 +119,6 @@ def as_published(folder, copy):
 
 
 def test_vocabularies_of_sentencepiece_are_read(folder, tmp_path):
-    pytest.importorskip("sentencepiece")
-    pytest.importorskip("google.protobuf")
     vocabulary = as_published(folder, tmp_path / "copy")
     tiny_text.pieces(vocabulary, pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
     model = load(tmp_path / "copy")

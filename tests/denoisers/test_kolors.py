@@ -13,8 +13,6 @@ from diffclf_lightning import InputError
 from diffclf_lightning.denoisers import Kolors
 from diffclf_lightning.denoisers.skeleton import rebuilt
 
-pytest.importorskip("sentencepiece", reason="ChatGLM's tokenizer needs it")
-
 
 def tokenizer(folder):
     """ChatGLM's tokenizer for a vocabulary of few pieces."""
