@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
 
+from diffclf_lightning.calibration_entries import check_entries
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import Racing, Strategy, TimeGrid
 from diffclf_lightning.files import write_whole
@@ -32,6 +33,7 @@ class Calibration:
         biased: Name of the score that ``part_bias`` belongs to, or None.
         part_bias: Bias of each candidate in equal parts of [0, 1), by name, of
             :class:`WithoutBias`, or None.
+        model: Checksum of the weights that errors were of, as ``run.json`` has it, or None.
     """
 
     temperature: float | None
@@ -47,6 +49,7 @@ class Calibration:
     weights: tuple[float, ...] | None = None
     biased: str | None = None
     part_bias: Mapping[str, Sequence[float]] | None = None
+    model: str | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> "Calibration":
@@ -59,24 +62,20 @@ class Calibration:
             The calibration.
 
         Raises:
-            InputError: If there is none.
+            InputError: If there is none, or an entry is not what it should be.
         """
         file = Path(path).expanduser()
         file = file / FILE if file.is_dir() else file
         try:
-            loaded = cls(**json.loads(file.read_text()))
-            valid = loaded.temperature is None or 0 < loaded.temperature < float("inf")
+            content = json.loads(file.read_text())
+            loaded = cls(**content)
         except (OSError, ValueError, TypeError) as error:
             raise InputError(
                 f"Expected argument `calibration` to be a folder with {FILE}, or such a file, but "
                 f"got {str(path)!r} ({type(error).__name__}: {error}). Make one with `diffclf "
                 "calibrate RUN`."
             ) from error
-        if not valid:
-            raise InputError(
-                f"Expected a temperature above 0 in {str(file)!r}, but got {loaded.temperature}. "
-                "Make the file anew with `diffclf calibrate RUN`."
-            )
+        check_entries(content, file)
         return loaded
 
     def save(self, folder: Path) -> Path:

@@ -34,6 +34,7 @@ from diffclf_lightning.evaluation import (
     evaluate,
     losses_and_scores,
 )
+from diffclf_lightning.fitted_with import FittedWith
 from diffclf_lightning.frozen import fill_in, leave_out
 from diffclf_lightning.image_classifier import ImageClassifier
 from diffclf_lightning.images import Transform
@@ -79,15 +80,13 @@ class DiffusionClassifier(ImageClassifier):
         score: Makes a number of a candidate's errors, and decides. Defaults to None: mean ``loss``.
         candidates: What to choose among, or prompts that make it from the class names. Defaults to
             None: ``template``, or the classes of a class-conditional model.
-        template: Prompt template with ``{}`` for the class name, or several, each prompt of which
-            is a candidate.
+        template: Prompt template with ``{}`` for the class name, or several: each a candidate.
         classnames: Class names in the order of labels. Defaults to None: the data module's.
         grid: Which times the trials use, in which order. Defaults to None: the one that the
             strategy is made for, :class:`GoldenGrid` for a race and :class:`NestedGrid` for others.
         seed: Seed of the noise.
         noise_per_image: Whether every image has noise of its own.
-        temperature: Factor on scores in the posterior. Defaults to None: that of ``calibration``,
-            or else 1, which is no calibration.
+        temperature: Factor on scores in the posterior. Defaults to None: ``calibration``'s, or 1.
         calibration: Folder of a run, or file, that ``diffclf calibrate`` wrote: the temperature,
             and where it has one the level of a race. Defaults to None: what came with the model.
         evaluations_per_batch: Evaluations in one pass, halved where they do not fit in memory.
@@ -139,8 +138,7 @@ class DiffusionClassifier(ImageClassifier):
             compile_with(self.denoiser.network, context)
         self.grid, self.noise = grid, NoiseBank(seed, noise_per_image)
         self._kept: tuple[Any, TrialSource] | None = None
-        strategy = strategy or Full(trials=250)
-        self.strategy = at_calibrated_level(strategy, calibration, grid, self.noise)
+        self.strategy = at_calibrated_level(strategy or Full(250), calibration, grid, self.noise)
         self.validation_strategy = validation_strategy or Full(trials=8)
         self.losses, self.scores = losses_and_scores(loss, other_losses, score, self.denoiser)
         self.candidates = candidates if template is None else PromptEnsemble(template)
@@ -148,6 +146,7 @@ class DiffusionClassifier(ImageClassifier):
         self.classes_by_position, self.shortlist = classes_by_position, shortlist
         self._temperature = temperature, calibration
         self.settle_temperature()
+        self.fitted_with = FittedWith(calibration, self.scores[0], grid)
 
     def settle_temperature(self) -> None:
         """Take the temperature that was given, or else that of the weights as they are now."""
@@ -273,6 +272,7 @@ class DiffusionClassifier(ImageClassifier):
         }
 
     def prepare(self, candidates: Candidates) -> tuple[Prepared, int]:
+        self.fitted_with.check(lambda: checksum(self.denoiser))
         strategy = self._used_strategy
         source = self._source(strategy)
         scores = [score.bind(candidates.names) for score in self.scores]

@@ -43,8 +43,10 @@ class InformativeGrid(TimeGrid):
                 f"--informative` was given, or else `density`, but got "
                 f"{'neither' if density is None else 'both'}."
             )
+        self.fitted_with: str | None = None
         if calibration is not None:
-            density = Calibration.load(calibration).density
+            fitted = Calibration.load(calibration)
+            density, self.fitted_with = fitted.density, fitted.model
             if density is None:
                 raise InputError(
                     "Expected argument `calibration` of InformativeGrid to have a density of "

@@ -50,8 +50,10 @@ class LearnedWeights(WeightedError):  # noqa: N818 - its errors are no exception
     ) -> None:
         if (calibration is None) == (weights is None):
             raise InputError(_one_of("LearnedWeights", "--weights", "weights", weights))
+        self.fitted_with: str | None = None
         if calibration is not None:
             fitted = Calibration.load(calibration)
+            self.fitted_with = fitted.model
             if fitted.weights is None:
                 raise InputError(
                     "Expected argument `calibration` of LearnedWeights to have weights over time, "
@@ -110,8 +112,10 @@ class WithoutBias(Score):
     ) -> None:
         if (calibration is None) == (bias is None):
             raise InputError(_one_of("WithoutBias", "--bias", "bias", bias))
+        self.fitted_with: str | None = None
         if calibration is not None:
             fitted = Calibration.load(calibration)
+            self.fitted_with = fitted.model
             if fitted.part_bias is None:
                 raise InputError(
                     "Expected argument `calibration` of WithoutBias to have a bias of candidates, "

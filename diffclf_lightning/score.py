@@ -14,6 +14,7 @@ from diffclf_lightning.callbacks.table import report_table
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import ErrorTable, Score
 from diffclf_lightning.files import write_whole
+from diffclf_lightning.fitted_with import FittedWith
 from diffclf_lightning.metrics import Report
 from diffclf_lightning.results import (
     RunFolder,
@@ -96,6 +97,7 @@ def rescored(
     description = run.description()
     given = temperature is not None or calibration is not None
     temperature, calibrated = settled_temperature(temperature, calibration, None, score.name)
+    FittedWith(calibration, score).check(lambda: description.get("weights"))
     if not given:
         own = score.name == next(iter(description.get("scores", [])), None)
         calibrated = own and bool(description.get("calibrated"))

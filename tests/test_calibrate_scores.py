@@ -1,6 +1,7 @@
 """What ``diffclf calibrate`` learns of stored errors, and how later runs take it."""
 
 import json
+import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +16,7 @@ from diffclf_lightning import (
     DiffusionClassifier,
     Full,
     GoldenGrid,
+    InformativeGrid,
     InputError,
     LearnedWeights,
     Racing,
@@ -26,6 +28,7 @@ from diffclf_lightning.denoisers import GaussianDenoiser
 from diffclf_lightning.evaluation import part_of
 from diffclf_lightning.metrics import fit_temperature, fit_time_weights
 from diffclf_lightning.results import RunFolder, candidates_of, stored_errors
+from diffclf_lightning.score import main as rescored
 
 IMAGES, TRIALS = 60, 40
 TIMES = GoldenGrid().order((TRIALS,))[0]
@@ -265,6 +268,77 @@ def test_weights_are_learned_over_sets_of_other_candidates(denoiser, tmp_path):
     assert len(run(found.path, "--weights")["weights"]) == 20
     with pytest.raises(InputError, match="of the same candidates"):
         run(found.path, "--bias")
+
+
+def test_times_are_learned_over_sets_of_other_candidates_less_their_bias(denoiser, tmp_path):
+    data = [images_of(denoiser, 30), images_of(denoiser, 10, Some)]
+    full = {"strategy": Full(20), "grid": GoldenGrid()}
+    first = evaluated(denoiser, data[:1], tmp_path / "one", **full)
+    bias = run(first.path, "--bias")["part_bias"]
+    second = evaluated(denoiser, data, tmp_path / "two", **full)
+    taken = ("--score=WithoutBias", f"--score.calibration={first.path}")
+    found = run(second.path, *taken, "--informative")["density"]
+    place = [int(20 * Fraction(t)) for t in second.description()["trials"]["time"]]
+    behind = [[] for _ in range(20)]
+    for name, _, table in stored_errors(second):
+        classes = candidates_of(second, name).labels
+        for errors in table.dense("l2").double().numpy():
+            own = errors - np.array([[bias[str(c)][p] for p in place] for c in classes])
+            best = own.mean(axis=1).argmin()
+            for rival in set(range(len(own))) - {best}:
+                for t, part in enumerate(place):
+                    behind[part].append(own[rival, t] - own[best, t])
+    says = np.array([(max(np.mean(one), 0) / np.std(one)) ** 2 for one in behind])
+    assert found == pytest.approx(0.5 + 0.5 * says / says.mean(), abs=2e-3)
+
+
+def warnings_of(action):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        action()
+    return [str(one.message) for one in said if "was fitted with weights" in str(one.message)]
+
+
+def test_another_model_that_takes_what_was_fitted_is_told_so_once(denoiser, tmp_path):
+    data, full = [images_of(denoiser, 20)] * 2, {"strategy": Full(20), "grid": GoldenGrid()}
+    first = evaluated(denoiser, data, tmp_path / "first", **full)
+    fitted = run(first.path, "--weights", "--bias")
+    assert fitted["model"] == first.description()["weights"]
+    run_again = {"strategy": Full(20), "calibration": first.path}
+
+    def later(model, folder, score, **more):
+        settled = run_again | {"score": score(first.path), **more}
+        return lambda: evaluated(model, data, tmp_path / folder, **settled)
+
+    assert warnings_of(later(denoiser, "same", WithoutBias)) == []
+    other = GaussianDenoiser(denoiser.means.detach() + 0.1, std=0.3)
+    (said,) = warnings_of(later(other, "other", WithoutBias))
+    own = RunFolder(tmp_path / "other").description()["weights"]
+    assert f"`calibration` and `score` brings was fitted with weights {fitted['model']}" in said
+    assert f"those of this model are {own}" in said
+    alone = later(other, "score", LearnedWeights, calibration=None)
+    assert len(warnings_of(alone)) == 1
+    timed = run(first.path, "--informative")
+    grid = InformativeGrid(first.path)
+    of_times = {"strategy": Full(4), "grid": grid}
+    (said,) = warnings_of(lambda: evaluated(other, data, tmp_path / "times", **of_times))
+    assert f"`grid` brings was fitted with weights {timed['model']}" in said
+    scored = [str(tmp_path / "other"), "--score=MeanError", "--score.loss=l2"]
+    scored += [f"--calibration={first.path}"]
+    assert len(warnings_of(lambda: rescored(scored))) == 1
+    of_nobody = {**timed, "model": None}
+    (first.path / "calibration.json").write_text(json.dumps(of_nobody))
+    assert warnings_of(lambda: rescored(scored)) == []
+
+
+def test_what_calibrate_writes_over_is_said(planted, capsys):
+    run(planted, "--weights")
+    assert "gone" not in capsys.readouterr().out
+    run(planted, "--bias")
+    assert "The file held what --weights fits too, which are gone" in capsys.readouterr().out
+    fitted = run(planted, "--weights", "--bias")
+    assert "gone" not in capsys.readouterr().out
+    assert fitted["weights"] is not None
 
 
 def test_a_checkpoint_holds_what_was_learned(denoiser, tmp_path):

@@ -146,6 +146,19 @@ def test_from_published_weights_to_an_accuracy(diffclf, tmp_path, seed):
     assert "score-l2_x_0-EDM2Weight" in run.stdout
 
 
+def test_a_weight_is_named_by_its_numbers_wherever_they_lie(content, tmp_path, monkeypatch):
+    converted(tmp_path, content)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    first = repr(EDM2Weight(str(tmp_path / "out")))
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert repr(EDM2Weight("~/moved")) == first
+    content["model"]["logvar_linear.weight"][0, 0] += 0.01
+    converted(tmp_path, content)
+    second = repr(EDM2Weight("~/out"))
+    assert second != first
+    assert str(tmp_path) not in second
+
+
 def test_a_weight_needs_its_uncertainty(content, tmp_path):
     kept = {n: w for n, w in content["model"].items() if not n.startswith("logvar")}
     model = converted(tmp_path, {**content, "model": kept})

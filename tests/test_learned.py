@@ -17,6 +17,8 @@ from diffclf_lightning import (
     WithoutBias,
 )
 from diffclf_lightning.arguments import plain
+from diffclf_lightning.calibration import Calibration
+from diffclf_lightning.calibration_entries import FORMS
 from diffclf_lightning.denoisers import FlowMatching
 from diffclf_lightning.evaluation import GoldenGrid, replayed
 from diffclf_lightning.results import RunFolder
@@ -175,6 +177,48 @@ def test_a_bias_brings_the_score_that_it_was_fitted_for(tmp_path):
 def test_bad_arguments_are_named(kind, arguments, said):
     with pytest.raises(InputError, match=said):
         kind(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "expected"),
+    [
+        ("temperature", "x", "a number above 0"),
+        ("temperature", -1.0, "a number above 0"),
+        ("temperature", math.inf, "a number above 0"),
+        ("temperature", True, "a number above 0"),
+        ("score", None, "a name"),
+        ("images", "5", "a whole number"),
+        ("level", "0.1", "a number above 0"),
+        ("loss", 2, "a name"),
+        ("weights", ["a"], "a list of numbers"),
+        ("weights", 3, "a list of numbers"),
+        ("weights", [math.nan], "a list of numbers"),
+        ("density", {}, "a list of numbers"),
+        ("bias", {"cat": "x"}, "a number by name"),
+        ("keep", 1.5, "a whole number"),
+        ("biased", [], "a name"),
+        ("part_bias", [1], "a list of numbers by name"),
+        ("part_bias", {"cat": 1}, "a list of numbers by name"),
+        ("part_bias", {"cat": ["1"]}, "a list of numbers by name"),
+        ("model", 7, "a text"),
+    ],
+)
+def test_a_calibration_that_was_edited_is_refused_by_file_and_entry(
+    entry, value, expected, tmp_path
+):
+    whole = {"loss": "l2", "weights": WEIGHTS, "biased": "l2", "part_bias": BIAS}
+    Calibration.load(calibrated(tmp_path, **whole))
+    calibrated(tmp_path, **{**whole, entry: value})
+    with pytest.raises(InputError) as caught:
+        Calibration.load(tmp_path)
+    said = str(caught.value)
+    file = tmp_path / "calibration.json"
+    assert f"Expected {entry!r} in {str(file)!r} to be {expected}" in said
+    assert f"got {value!r}" in said
+
+
+def test_each_entry_of_a_calibration_has_a_form():
+    assert FORMS.keys() == Calibration.__dataclass_fields__.keys()
 
 
 def test_what_a_calibration_does_not_hold_is_said(tmp_path):

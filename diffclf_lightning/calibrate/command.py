@@ -3,6 +3,7 @@
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from rich.console import Console
@@ -13,7 +14,7 @@ from diffclf_lightning.calibrate.level import fit_level
 from diffclf_lightning.calibrate.ranking import Ranking
 from diffclf_lightning.calibrate.score_fit import fit_bias, fit_weights, strongest
 from diffclf_lightning.calibrate.temperature import fit_on_errors, fit_on_rows
-from diffclf_lightning.calibration import Calibration
+from diffclf_lightning.calibration import FILE, Calibration
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import MeanError, Score
 from diffclf_lightning.learned import LearnedWeights, WithoutBias
@@ -38,6 +39,9 @@ With --informative, on such a run, which times tell candidates apart: --model.gr
 With --weights, on such a run, weights over time, and with --bias what each candidate scores
 whatever the image, for which labels need not be known: --model.score LearnedWeights or WithoutBias,
 --model.score.calibration RUN. The temperature is then that of the new score.
+
+The file is written anew each time: what is to be in it together takes one command, as --weights
+--bias. It names the model by its weights, and a run of another one that takes it warns.
 """
 CONFIDENCE = 0.9
 
@@ -71,6 +75,8 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         fitted = replace(fitted, shortlist=ranking.shortlist, bias=ranking.bias)
     if options.informative:
         fitted = replace(fitted, density=fit_density(run, score))
+    fitted = replace(fitted, model=run.description().get("weights"))
+    lost = _lost(run.path / FILE, fitted)
     file, raced = fitted.save(run.path), " as raced" if rate is not None else ""
     console = console or Console()
     if fitted.temperature is None:
@@ -82,6 +88,8 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         said += f"\nMean score of {len(ranking.bias)} candidates by {ranking.shortlist}."
     if fitted.density is not None:
         said += f"\n{_most_informative(fitted.density)}"
+    if lost:
+        said += f"\nThe file held {', '.join(lost)} too, which are gone: give all flags at once."
     console.print(said, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -148,6 +156,21 @@ def _fit_score(
     if weights or _labelled(run):
         temperature = fit_on_errors(run, full.score).temperature
     return replace(found, temperature=temperature, score=full.score.name), said
+
+
+def _lost(file: Path, fitted: Calibration) -> list[str]:
+    """Flags that made what the file holds and what was fitted does not."""
+    try:
+        before = Calibration.load(file)
+    except InputError:  # none, or one that nobody could take
+        return []
+    made = {"weights": "--weights", "part_bias": "--bias", "density": "--informative"}
+    made |= {"level": "--error-rate"}
+    return [
+        f"what {flag} fits"
+        for name, flag in made.items()
+        if getattr(before, name) is not None and getattr(fitted, name) is None
+    ]
 
 
 def _labelled(run: RunFolder) -> bool:

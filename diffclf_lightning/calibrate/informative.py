@@ -8,7 +8,7 @@ import torch
 from diffclf_lightning.calibrate.full_errors import PARTS, FullErrors
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import ErrorTable, Score
-from diffclf_lightning.results import RunFolder, candidates_of
+from diffclf_lightning.results import RunFolder
 
 SMALLEST = 1e-30
 """Of a standard deviation."""
@@ -29,8 +29,8 @@ def fit_density(run: RunFolder, score: Score | None = None) -> tuple[float, ...]
     """
     full = FullErrors.of(run, score)
     full.places()
-    names = candidates_of(run).names
-    return density_over_time(full.tables(), full.times, full.score.bind(names))
+    scored = ((table, full.score_of(name)) for name, _, table in full.parts())
+    return _density(scored, full.times)
 
 
 def density_over_time(
@@ -54,9 +54,16 @@ def density_over_time(
     Raises:
         InputError: If no rival is behind.
     """
+    return _density(((table, score) for table in tables), times)
+
+
+def _density(
+    tables: Iterable[tuple[ErrorTable, Score]], times: Sequence[Fraction]
+) -> tuple[float, ...]:
+    """The same of tables, each with the score of its candidates."""
     place = torch.tensor([int(time * PARTS) for time in times])
     number, total, squares = torch.zeros(3, PARTS, dtype=torch.float64)
-    for table in tables:
+    for table, score in tables:
         scored = table.scored(score)
         values = scored.dense().double()
         best = values.take_along_dim(scored.best[:, None, None], dim=1)

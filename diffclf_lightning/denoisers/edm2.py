@@ -3,6 +3,7 @@
 Their weights come in a layout of their own; ``diffclf convert`` makes pipeline folders of them.
 """
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -94,8 +95,9 @@ class EDM2Weight(TimeWeight):
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
+        where = Path(folder).expanduser()
         learned: dict[str, Tensor] = {}
-        for file in sorted(Path(folder).glob("unet/*.safetensors")):
+        for file in sorted(where.glob("unet/*.safetensors")):
             with safe_open(file, framework="pt") as opened:
                 names = [name for name in opened.keys() if name.startswith("logvar_")]  # noqa: SIM118
                 learned |= {name: opened.get_tensor(name).float() for name in names}
@@ -105,9 +107,14 @@ class EDM2Weight(TimeWeight):
                 f"with its uncertainty, but got {folder!r}. Take another weight, or convert again."
             )
         self._learned = learned
+        digest = hashlib.sha256()
+        for name, tensor in sorted(learned.items()):
+            digest.update(name.encode() + tensor.numpy().tobytes())
+        self._digest = digest.hexdigest()[:8]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(folder={self.folder!r})"
+        """A short name of its numbers: a score is named after them, wherever the folder lies."""
+        return f"{type(self).__name__}({self._digest})"
 
     def __call__(self, timesteps: Timesteps) -> Tensor:
         square, data = timesteps.sigma.square(), SIGMA_DATA**2

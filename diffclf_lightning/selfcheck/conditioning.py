@@ -106,7 +106,8 @@ def _lower(gain: torch.Tensor) -> bool:
 
 
 def _standard_error(gain: torch.Tensor) -> torch.Tensor:
-    return gain.std() / len(gain) ** 0.5
+    error: torch.Tensor = gain.std() / len(gain) ** 0.5
+    return error
 
 
 def _said_of(gains: dict[str, torch.Tensor]) -> str:
