@@ -62,6 +62,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     options = parser.parse_args(list(args))
     score = parser.instantiate_classes(options).score
     run = RunFolder(options.run)
+    run.check_there()
     reports = rescored(run, score, options.temperature, options.calibration)
     console = console or Console()
     console.print(report_table(reports))

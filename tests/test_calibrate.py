@@ -170,7 +170,7 @@ def test_a_run_that_shows_no_race_is_refused(strategy, kwargs, said, denoiser, d
 
 def test_a_run_without_errors_is_refused(tmp_path):
     with pytest.raises(InputError, match="stored errors"):
-        calibrate.main([str(tmp_path / "nothing"), "--error-rate", "0.5"])
+        calibrate.main([str(tmp_path), "--error-rate", "0.5"])
 
 
 @pytest.fixture

@@ -60,6 +60,23 @@ def test_other_files_are_refused(tmp_path):
         assert "else than tensors by name" in refused(tmp_path, content)
 
 
+@pytest.mark.parametrize(
+    "weights", ["DiT-XL-2.pt", "/nowhere/dit", "weights/dit.safetensors", "./a/b", "~/dit"]
+)
+def test_a_mistyped_file_is_no_hub_id(weights, tmp_path):
+    with pytest.raises(InputError, match="is no such file, and no hub id"):
+        main(["dit", weights, f"--out={tmp_path / 'out'}"])
+
+
+def test_what_is_where_it_is_made_stays(tmp_path):
+    (tmp_path / "out.partial").mkdir()
+    (tmp_path / "out.partial" / "mine").write_text("mine")
+    torch.save(published_dit.weights(Sizes(channels=1)), tmp_path / "weights.pt")
+    with pytest.raises(InputError, match=r"Expected no '.*out\.partial'.*Remove it"):
+        main(["sit", str(tmp_path / "weights.pt"), f"--out={tmp_path / 'out'}", "--heads=3"])
+    assert (tmp_path / "out.partial" / "mine").read_text() == "mine"
+
+
 def test_files_that_are_cut_anywhere_are_refused(tmp_path, seed):
     torch.save(
         published_dit.weights(Sizes(channels=1, blocks=1)),

@@ -159,3 +159,10 @@ def test_a_temperature_belongs_to_its_score(denoiser, data, tmp_path):
     assert own < other
     with pytest.raises(InputError, match="--temperature"):
         rescored(RunFolder(tmp_path), MeanError("l2"), -5.0)
+
+
+@pytest.mark.parametrize(
+    "command", [["score", "nowhere", "--score=MeanError"], ["calibrate", "nowhere"]]
+)
+def test_a_run_that_is_not_there_is_said(diffclf, command):
+    assert "there is no such folder as 'nowhere'" in diffclf(*command, code=2).stderr

@@ -63,6 +63,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     options = _options(args)
     run, rate, score = RunFolder(options.run), options.error_rate, options.score
     _check(options)
+    run.check_there()
     said = ""
     if options.weights or options.bias:
         fitted, said = _fit_score(run, score, weights=options.weights, bias=options.bias)

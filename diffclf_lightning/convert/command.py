@@ -1,10 +1,10 @@
 """``diffclf convert``: a pipeline folder of weights that were published in another layout."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
-from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 KINDS = {name: f"diffclf_lightning.convert.dit:{name}" for name in ("dit", "sit", "repa")}
 KINDS["edm2"] = "diffclf_lightning.convert.edm2:edm2"
 """What makes a denoiser of a checkpoint, by kind."""
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+FILES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
+"""Ends of files of weights, which no hub id has."""
 SCALE = 0.18215
 """Scale of the latents that all kinds were trained on."""
 DESCRIPTION = """\
@@ -72,6 +75,12 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     out = options.out.expanduser()
     if out.exists():
         raise InputError(f"Expected --out to be a new folder, but {str(out)!r} is there already.")
+    partial = out.with_name(f"{out.name}.partial")
+    if partial.exists():
+        raise InputError(
+            f"Expected no {str(partial)!r}, where it is made, but it is there: of a conversion "
+            "that was stopped, or is going on. Remove it, or take another --out."
+        )
     if options.heads is not None and options.heads < 1:
         raise InputError(f"Expected --heads to be at least 1, but got {options.heads}.")
     names = names_of(options.names)
@@ -80,8 +89,6 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         denoiser = _of_pipeline(options)
     else:
         denoiser = _of_file(options, names)
-    partial = out.with_name(f"{out.name}.partial")
-    rmtree(partial, ignore_errors=True)
     denoiser.save_pretrained(partial)
     partial.rename(out)
     count = sum(parameter.numel() for parameter in denoiser.model.parameters())
@@ -118,7 +125,14 @@ def _of_pipeline(options: argparse.Namespace) -> "ClassConditionalDenoiser":
                 f"Expected no --{flag} with a pipeline, which has its own, but got {value!r}. "
                 f"Leave it out, or give a file as WEIGHTS; {options.weights!r} is none."
             )
-    return published(options.weights)
+    folder = Path(options.weights).expanduser()
+    named = HUB_ID.fullmatch(options.weights) and not options.weights.endswith(FILES)
+    if not folder.is_dir() and not named:
+        raise InputError(
+            f"Expected WEIGHTS to be a file, or a pipeline (hub id or folder), but "
+            f"{options.weights!r} is no such file, and no hub id."
+        )
+    return published(str(folder) if folder.is_dir() else options.weights)
 
 
 def _autoencoder(name: str) -> "AutoencoderKL":

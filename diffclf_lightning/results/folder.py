@@ -264,6 +264,18 @@ class RunFolder:
                 "`results.folder`."
             ) from error
 
+    def check_there(self) -> None:
+        """Refuse a folder that is not there.
+
+        Raises:
+            InputError: If it is not.
+        """
+        if not self.path.is_dir():
+            raise InputError(
+                f"Expected RUN to be the folder of a run, but there is no such folder as "
+                f"{str(self.path)!r}."
+            )
+
     @property
     def begun(self) -> bool:
         """Whether this is the folder of a run, finished or not."""

@@ -1,5 +1,6 @@
 """The checks in their order: what one rests on is looked at before it."""
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -24,6 +25,8 @@ PROMPTS = (
     "a mountain lake under a clear sky",
 )
 """Prompts that any model of photographs knows."""
+UNKNOWN_WORDS = r".*words that the model's \w+ does not know"
+"""What a model of other words than these warns of."""
 CLASSES = 4
 """Classes that are taken of a class-conditional model, evenly over its ids."""
 TIMED = 8
@@ -68,6 +71,8 @@ def selfcheck(
     for name, value in (("images", images), ("trials", trials), ("batch-size", batch_size)):
         if value < 1:
             raise InputError(f"Expected --{name} to be at least 1, but got {value}.")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"Expected --seed from 0 to 2**63 - 1, but got {seed}.")
     chosen = prompts_of(denoiser, prompts)
     findings, every = [describe(denoiser)], []
     try:
@@ -93,7 +98,8 @@ def prompts_of(denoiser: PipelineDenoiser, given: Sequence[str] | None) -> Promp
         given: Prompts or class names. Defaults to None: see :func:`selfcheck`.
 
     Raises:
-        InputError: If there are fewer than two, two are the same, or a class is unknown.
+        InputError: If there are fewer than two, two are the same, or a class is unknown; or none
+            are given, and the model does not know the words of a photo's.
     """
     names = list(given or PROMPTS)
     if len(set(names)) < max(2, len(names)) or "" in names:
@@ -101,8 +107,17 @@ def prompts_of(denoiser: PipelineDenoiser, given: Sequence[str] | None) -> Promp
             f"Expected --prompts to be at least two, all different and none empty, but got {names}."
         )
     if denoiser.num_classes is None:
-        denoiser.check(names)
-        return _told(denoiser, names, names)
+        try:
+            with warnings.catch_warnings():
+                if given is None:
+                    warnings.filterwarnings("error", UNKNOWN_WORDS)
+                denoiser.check(names)
+                return _told(denoiser, names, names)
+        except UserWarning as error:
+            raise InputError(
+                "Expected --prompts, since the model does not know the words of a photo's, but got "
+                "none. Give at least two that it knows."
+            ) from error
     known = list(denoiser.classnames or map(str, range(denoiser.num_classes)))
     if given is None:
         count = min(CLASSES, len(known))

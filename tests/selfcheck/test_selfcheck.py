@@ -229,10 +229,14 @@ def test_the_command_says_it_as_a_table_and_as_json(diffclf, monkeypatch, broken
         (["diffclf/digits-dit", "--image-size", "16"], "image_size"),
         (["diffclf/digits-dit", "--folder", "nowhere"], "--folder"),
         (["diffclf/digits-dit", "--device", "moon"], "--device"),
-        (["diffclf/scenes", "--images", "1"], "Expected --prompts, since diffclf/scenes"),
+        (["diffclf/scenes", "--images", "1"], "Expected --prompts, since the model does not know"),
+        (["diffclf/digits-dit", "--seed", "-1"], "Expected --seed from 0"),
     ],
 )
-def test_wrong_arguments_are_named(diffclf, arguments, message):
+def test_wrong_arguments_are_named(diffclf, arguments, message, monkeypatch):
+    """Those of what the images are of before any is generated."""
+    if {"--prompts", "--seed", "diffclf/scenes"} & {*arguments}:
+        monkeypatch.delattr(checks, "generated")
     quick = [] if "--steps" in arguments else ["--steps", "2"]
     said = diffclf("selfcheck", *arguments, *quick, code=2).stderr
     assert message in said, said
