@@ -35,7 +35,7 @@ class FittedWith:
             if own is not None and model != own:
                 names = " and ".join(f"`{name}`" for name, one in models.items() if one == model)
                 rank_zero_warn(
-                    f"What {names} brings was fitted with weights {model}, but those of this model "
+                    f"What is in {names} was fitted with weights {model}, but those of this model "
                     f"are {own}: it is another one, or in another precision. Calibrate a run of "
                     "this one."
                 )

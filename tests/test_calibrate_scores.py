@@ -314,7 +314,7 @@ def test_another_model_that_takes_what_was_fitted_is_told_so_once(denoiser, tmp_
     other = GaussianDenoiser(denoiser.means.detach() + 0.1, std=0.3)
     (said,) = warnings_of(later(other, "other", WithoutBias))
     own = RunFolder(tmp_path / "other").description()["weights"]
-    assert f"`calibration` and `score` brings was fitted with weights {fitted['model']}" in said
+    assert f"What is in `calibration` and `score` was fitted with weights {fitted['model']}" in said
     assert f"those of this model are {own}" in said
     alone = later(other, "score", LearnedWeights, calibration=None)
     assert len(warnings_of(alone)) == 1
@@ -322,7 +322,7 @@ def test_another_model_that_takes_what_was_fitted_is_told_so_once(denoiser, tmp_
     grid = InformativeGrid(first.path)
     of_times = {"strategy": Full(4), "grid": grid}
     (said,) = warnings_of(lambda: evaluated(other, data, tmp_path / "times", **of_times))
-    assert f"`grid` brings was fitted with weights {timed['model']}" in said
+    assert f"What is in `grid` was fitted with weights {timed['model']}" in said
     scored = [str(tmp_path / "other"), "--score=MeanError", "--score.loss=l2"]
     scored += [f"--calibration={first.path}"]
     assert len(warnings_of(lambda: rescored(scored))) == 1
@@ -335,7 +335,7 @@ def test_what_calibrate_writes_over_is_said(planted, capsys):
     run(planted, "--weights")
     assert "gone" not in capsys.readouterr().out
     run(planted, "--bias")
-    assert "The file held what --weights fits too, which are gone" in capsys.readouterr().out
+    assert "What --weights fitted stood there, and is gone" in capsys.readouterr().out
     fitted = run(planted, "--weights", "--bias")
     assert "gone" not in capsys.readouterr().out
     assert fitted["weights"] is not None

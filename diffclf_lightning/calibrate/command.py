@@ -41,7 +41,8 @@ whatever the image, for which labels need not be known: --model.score LearnedWei
 --model.score.calibration RUN. The temperature is then that of the new score.
 
 The file is written anew each time: what is to be in it together takes one command, as --weights
---bias. It names the model by its weights, and a run of another one that takes it warns.
+--bias, or a copy is kept. It names the model by its weights, and a run of another one that takes it
+warns.
 """
 CONFIDENCE = 0.9
 
@@ -90,7 +91,10 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     if fitted.density is not None:
         said += f"\n{_most_informative(fitted.density)}"
     if lost:
-        said += f"\nThe file held {', '.join(lost)} too, which are gone: give all flags at once."
+        said += (
+            f"\nWhat {' and '.join(lost)} fitted stood there, and is gone: give the flags "
+            "together, or keep a copy."
+        )
     console.print(said, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -168,7 +172,7 @@ def _lost(file: Path, fitted: Calibration) -> list[str]:
     made = {"weights": "--weights", "part_bias": "--bias", "density": "--informative"}
     made |= {"level": "--error-rate"}
     return [
-        f"what {flag} fits"
+        flag
         for name, flag in made.items()
         if getattr(before, name) is not None and getattr(fitted, name) is None
     ]
