@@ -4,7 +4,12 @@ import pytest
 import tiny_text
 import torch
 from against_pipeline import check_same_steps, check_true_target
-from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import (
+    EulerDiscreteScheduler,
+    StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from folders import check_same_weights, load
 
 from diffclf_lightning import InputError
@@ -112,3 +117,11 @@ def test_an_autoencoder_that_overflows_runs_in_float32(folder):
     assert half.vae.dtype == torch.float32
     with torch.autocast("cpu", torch.float16):
         assert torch.equal(model.encode(images), load(folder).encode(images))
+
+
+def test_the_pipeline_that_begins_with_an_image_holds_the_same_model(folder, tmp_path):
+    parts = StableDiffusionXLPipeline.from_pretrained(folder).components
+    StableDiffusionXLImg2ImgPipeline(**parts).save_pretrained(tmp_path)
+    model = load(tmp_path)
+    assert type(model) is StableDiffusionXL
+    check_same_weights(model, load(folder))
