@@ -19,6 +19,11 @@ from diffclf_lightning.denoisers.wholeness import said
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
 
+STRANGE = re.compile(
+    r"unexpected keys.*?model:\W*([\w.]+\w)|^(\S.*?) *\|[^|\n]*UNEXPECTED", re.MULTILINE
+)
+"""A weight that there is no layer for, in a message of diffusers, or in a table of transformers."""
+
 
 def check_adapters(
     pipeline_class: type[DiffusionPipeline], lora: str | Path | Mapping[str, float]
@@ -93,26 +98,25 @@ def fuse_adapters(pipeline: Any, adapters: Mapping[str, float], **hub: Any) -> N
 
 @contextmanager
 def _strange_keys() -> Iterator[list[str]]:
-    """Weights for which a model has no layer, in each component the first.
-
-    Diffusers says them in its log alone.
-    """
+    """Weights for which a model has no layer, as the libraries say in their logs alone."""
     found: list[str] = []
 
     class Kept(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            told = re.search(r"unexpected keys.*?model:\W*([\w.]+\w)", record.getMessage())
-            found.extend(told.groups() if told else ())
+            for names in STRANGE.findall(record.getMessage()):
+                found.extend(filter(None, names))
 
-    logger, kept = logging.getLogger("diffusers"), Kept()
-    level = logger.level
-    logger.setLevel(min(level, logging.WARNING))
-    logger.addHandler(kept)
+    kept, loggers = Kept(), [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(min(logger.level, logging.WARNING))
+        logger.addHandler(kept)
     try:
         yield found
     finally:
-        logger.removeHandler(kept)
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.removeHandler(kept)
+            logger.setLevel(level)
 
 
 def check_written(denoiser: Any) -> None:

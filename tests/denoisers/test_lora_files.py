@@ -174,3 +174,9 @@ def test_adapters_of_text_encoders_too(kind, tmp_path, seed, monkeypatch):
         )
     assert torch.allclose(found, expected, atol=1e-5)
     assert (without - expected).abs().max() > 0.1
+    (file,) = (tmp_path / "lora").glob("*.safetensors")
+    weights = load_file(file)
+    strange = {k.replace("layers.1", "layers.7"): v.clone() for k, v in weights.items()}
+    save_file(weights | strange, tmp_path / "part.safetensors")
+    with pytest.raises(InputError, match=r"`lora`.*in part alone.*layers\.7"):
+        load(tmp_path / "plain", lora=str(tmp_path / "part.safetensors"), **options)
