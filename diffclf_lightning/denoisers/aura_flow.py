@@ -13,7 +13,7 @@ from torch import Tensor
 
 from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.schedules import FlowMatching
-from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser, floating
+from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser
 
 
 class AuraFlow(TextConditionalDenoiser):
@@ -35,17 +35,23 @@ class AuraFlow(TextConditionalDenoiser):
         return math.isqrt(self.config.pos_embed_max_size)  # it would take places from elsewhere
 
     def told(self, prompts: Sequence[str]) -> Conditioning:
-        """Last hidden states of T5, zeros where there is padding."""
-        states, _, _, _ = self.encode_prompt(
+        """Last hidden states of T5, zeros where there is padding, and a mask of it.
+
+        The network is not told the mask; means of prompts are made by it.
+        """
+        states, mask, _, _ = self.encode_prompt(
             prompts,
             do_classifier_free_guidance=False,
             max_sequence_length=self.max_tokens["tokenizer"],
         )
-        return Conditioning({"encoder_hidden_states": states})
+        mask = mask.reshape(states.shape)[:, :, 0]  # the pipeline has it for each number
+        return Conditioning({"encoder_hidden_states": states, "mask": mask})
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
         dtype = self.transformer.dtype
         output: Tensor = self.transformer(
-            x_t.to(dtype), timestep=timestep, **floating(conditioning, dtype)
+            x_t.to(dtype),
+            timestep=timestep,
+            encoder_hidden_states=conditioning["encoder_hidden_states"].to(dtype),
         ).sample
         return output

@@ -1,5 +1,6 @@
 """AutoDenoiser: the family of a pipeline, read from its ``model_index.json``."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
@@ -47,6 +48,18 @@ FAMILIES = {
     "ZImagePipeline": "diffclf_lightning.denoisers.z_image:ZImage",
 }
 """Family by the class of its pipeline, or else of its network. A new one is a line here."""
+
+SAMPLERS = re.compile("Img2Img|PAG")
+"""What names of pipelines have within that draw in another way with the network of a family."""
+OTHER_TASKS = {
+    "Inpaint": "inpainting",
+    "Control|Adapter|GLIGEN": "images under control",
+    "SuperResolution|Upscale": "upscaling",
+    "InstructPix2Pix|Edit(?!ing)|Kontext": "editing",
+    "Variation|Depth2Img": "variations of images",
+    "Video": "video",
+}
+"""Tasks whose networks are told more than a prompt, by what names of pipelines have within."""
 
 EXTENDING = "docs/extending/model-family.md"
 NETWORKS = ("transformer", "unet")
@@ -135,7 +148,7 @@ class AutoDenoiser:
 
 
 def family_of(path: str, index: Mapping[str, Any]) -> type[PipelineDenoiser]:
-    """The family that a pipeline belongs to.
+    """The family that a pipeline belongs to, by its name or else by its network.
 
     Args:
         path: The pipeline, for the message.
@@ -144,16 +157,24 @@ def family_of(path: str, index: Mapping[str, Any]) -> type[PipelineDenoiser]:
     Raises:
         InputError: If there is none.
     """
+    own = str(index.get("_class_name"))
     networks = [index[name][1] for name in NETWORKS if is_component(index.get(name))]
-    for name in (index.get("_class_name"), *networks):
-        if isinstance(name, str) and name in FAMILIES:
-            family: type[PipelineDenoiser] = resolve_name(FAMILIES[name])
-            return family
-    raise unusable(
-        path,
-        f"its model_index.json names {index.get('_class_name')!r}, and neither that nor its "
-        f"network is one of {', '.join(FAMILIES)}. To write a family see {EXTENDING}",
-    )
+    name = next((n for n in (own, SAMPLERS.sub("", own)) if n in FAMILIES), None)
+    if name is None:
+        for part, task in OTHER_TASKS.items():
+            if re.search(part, own):
+                raise unusable(
+                    path, f"its pipeline {own} is for {task}. Take one that draws from text alone"
+                )
+        name = next((network for network in networks if network in FAMILIES), None)
+    if name is None:
+        raise unusable(
+            path,
+            f"its model_index.json names {own!r}, and neither that nor its "
+            f"network is one of {', '.join(FAMILIES)}. To write a family see {EXTENDING}",
+        )
+    family: type[PipelineDenoiser] = resolve_name(FAMILIES[name])
+    return family
 
 
 def _resolve(name: str) -> str:

@@ -18,7 +18,7 @@ class Conditioning(Mapping[str, Tensor]):
     Args:
         tensors: Tensors by keyword, each with one row a candidate. Those that differ in their
             second dimension (lengths of prompts) are padded with zeros when they are put together,
-            and need a mask among them.
+            and need a mask among them: whole numbers or bool of shape ``(candidates, tokens)``.
         shared: Keywords of tensors that are the same for all candidates and have no rows.
 
     Example:
@@ -68,32 +68,54 @@ class Conditioning(Mapping[str, Tensor]):
     def mean(self, sizes: Sequence[int]) -> "Conditioning":
         """As many consecutive rows averaged as each size says, to one row a size.
 
-        Of whole numbers and masks the largest is taken.
+        States beside a mask are averaged at each place over the rows that have a token there. Of
+        whole numbers and masks the largest is taken.
         """
 
-        def mean(rows: Tensor) -> Tensor:
-            return rows.mean(dim=0) if rows.is_floating_point() else rows.amax(dim=0)
+        def mean(keyword: str) -> Tensor:
+            parts = self[keyword].split(list(sizes))
+            if not self[keyword].is_floating_point():
+                return torch.stack([part.amax(dim=0) for part in parts])
+            mask = self._mask_of(keyword)
+            if mask is None:
+                return torch.stack([part.mean(dim=0) for part in parts])
+            masks = mask.bool().split(list(sizes))
+            return torch.stack([_mean_of_read(*pair) for pair in zip(parts, masks, strict=True)])
 
-        return self._with_rows(
-            lambda keyword: torch.stack([mean(part) for part in self[keyword].split(list(sizes))])
-        )
+        return self._with_rows(mean)
 
     def mixed(self, weights: Tensor) -> "Conditioning":
         """Mixtures of the candidates, one row of ``weights`` each, ``(mixtures, candidates)``.
 
-        Of whole numbers and masks the largest among the candidates with a weight is taken.
+        States beside a mask are mixed at each place among the candidates that have a token there,
+        whose weights are scaled to one; where none has, they are zeros. Of whole numbers and masks
+        the largest among the candidates with a weight is taken.
         """
 
         def mixed(keyword: str) -> Tensor:
             rows = self[keyword].to(weights.device)
             if rows.is_floating_point():
-                with torch.autocast(weights.device.type, enabled=False):
-                    flat = weights.float() @ rows.float().flatten(1)
-                return flat.reshape(-1, *rows.shape[1:]).to(rows.dtype)
+                return _mixed(weights, rows, self._mask_of(keyword))
             present = (weights > 0).reshape(*weights.shape, *(1,) * (rows.ndim - 1))
             return torch.where(present, rows.long(), rows.long().amin()).amax(dim=1).to(rows.dtype)
 
         return self._with_rows(mixed)
+
+    def _mask_of(self, keyword: str) -> Tensor | None:
+        """The mask of states: whole numbers, one a token; of several the one that follows them."""
+        if keyword in self.shared or self[keyword].ndim < 3:
+            return None
+        names = list(self)
+        place = names.index(keyword)
+        for name in (*names[place:], *names[:place]):
+            found = self[name]
+            if (
+                name not in self.shared
+                and not found.is_floating_point()
+                and found.shape == self[keyword].shape[:2]
+            ):
+                return found
+        return None
 
     def replaced(self, drop: Tensor, other: "Conditioning") -> "Conditioning":
         """The same with the rows ``drop``, bool of shape ``(rows,)``, replaced by one row."""
@@ -135,3 +157,25 @@ def _padded(parts: Sequence[Conditioning]) -> list[dict[str, Tensor]]:
             after = (0, 0) * (short.ndim - 2)  # pad counts dimensions from the last
             tensors[keyword] = pad(short, (*after, 0, longest - short.shape[1]))
     return padded
+
+
+def _mean_of_read(states: Tensor, mask: Tensor) -> Tensor:
+    """Mean of rows at each place over those that the mask has there, or over all if it has none."""
+    counted = (mask | ~mask.any(dim=0)).reshape(*mask.shape, *(1,) * (states.ndim - 2))
+    total = torch.where(counted, states.float(), 0).sum(dim=0)
+    return (total / counted.sum(dim=0)).to(states.dtype)
+
+
+def _mixed(weights: Tensor, rows: Tensor, mask: Tensor | None) -> Tensor:
+    """Rows by their weights, at each place of those that the mask has there, if there is one."""
+    states = rows.float()
+    with torch.autocast(weights.device.type, enabled=False):
+        if mask is None:
+            mixture = (weights.float() @ states.flatten(1)).reshape(-1, *rows.shape[1:])
+            return mixture.to(rows.dtype)
+        read = mask.to(weights.device).bool()
+        states = torch.where(read.reshape(*read.shape, *(1,) * (rows.ndim - 2)), states, 0)
+        mixture = (weights.float() @ states.flatten(1)).reshape(-1, *rows.shape[1:])
+        share = weights.float() @ read.float()
+        share = torch.where(share > 0, share, 1).reshape(*share.shape, *(1,) * (rows.ndim - 2))
+        return (mixture / share).to(rows.dtype)

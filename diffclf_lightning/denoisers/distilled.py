@@ -14,7 +14,7 @@ GUIDANCE = (
     "make of the noise, and no longer the noise itself"
 )
 SAID_BY_NAMES = re.compile(
-    r"turbo|schnell|lightning|\blcm\b|hyper|distill|(?<!\d)[1-8]-?steps?\b", re.I
+    r"turbo|schnell|lightning|\blcm\b|hyper|distill|\bdmd\d?\b|(?<!\d)[1-8]-?steps?\b", re.I
 )
 FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
 
@@ -33,7 +33,7 @@ def say_distilled(denoiser: Any, path: str | Path) -> None:
         warnings.warn(
             f"{str(path)!r} may be a poor classifier: {'; '.join(reasons)}. Take the model that it "
             "was made of, or learn which times to trust (diffclf calibrate).",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -181,5 +181,5 @@ def keep_precision(vae: Any) -> bool:
     """
     overflows = bool(vae.config.get("force_upcast"))
     if overflows and vae.dtype == torch.float16:
-        vae.to(torch.float32)
+        vae.float()  # of `to` diffusers would warn
     return overflows

@@ -99,6 +99,7 @@ def load_components(
         InputError: If one is missing, damaged or not whole, or the pipeline has components that
             the family does not know, or cannot do without.
     """
+    left_out = [left_out] if isinstance(left_out, str) else left_out
     _check_left_out(names, left_out)
     index = read_index(path, **hub)
     components = {name: entry for name, entry in index.items() if is_component(entry)}

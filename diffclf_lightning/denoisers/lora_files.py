@@ -4,7 +4,10 @@ With several, the weight of a layer becomes :math:`W + \sum_i w_i \frac{\alpha_i
 """
 
 import inspect
-from collections.abc import Mapping
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,11 @@ from diffclf_lightning.denoisers.lora import layers_of
 from diffclf_lightning.denoisers.wholeness import said
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
+
+STRANGE = re.compile(
+    r"unexpected keys.*?model:\W*([\w.]+\w)|^(\S.*?) *\|[^|\n]*UNEXPECTED", re.MULTILINE
+)
+"""A weight that there is no layer for, in a message of diffusers, or in a table of transformers."""
 
 
 def check_adapters(
@@ -60,13 +68,14 @@ def fuse_adapters(pipeline: Any, adapters: Mapping[str, float], **hub: Any) -> N
         **hub: Passed on to diffusers for an id.
 
     Raises:
-        InputError: If one does not load, or nothing in it belongs to the pipeline.
+        InputError: If one does not load, or something in it does not belong to the pipeline.
     """
     expected = f"Expected argument `lora` to be LoRA weights of a {type(pipeline).__name__}"
     names = [f"adapter_{place}" for place in range(len(adapters))]
     for name, path in zip(names, adapters, strict=True):
         try:
-            pipeline.load_lora_weights(path, adapter_name=name, **hub)
+            with _strange_keys() as strange:
+                pipeline.load_lora_weights(path, adapter_name=name, **hub)
         except Exception as error:  # of files, of formats, and of each version's way to the hub
             raise InputError(
                 f"{expected}, but {path!r} does not load: {said(error)}. Give a file, a folder or "
@@ -76,10 +85,38 @@ def fuse_adapters(pipeline: Any, adapters: Mapping[str, float], **hub: Any) -> N
             raise InputError(
                 f"{expected}, but nothing in {path!r} belongs to it. Take weights of this family."
             )
+        if strange:
+            raise InputError(
+                f"{expected}, but {path!r} belongs to it in part alone: it has no layer for "
+                f"{strange[0]!r}. Take weights of this family."
+            )
     pipeline.set_adapters(names, [float(weight) for weight in adapters.values()])
     every = list(pipeline._lora_loadable_modules)  # FLUX would forget its text encoder
     pipeline.fuse_lora(components=every, adapter_names=names)
     pipeline.unload_lora_weights()
+
+
+@contextmanager
+def _strange_keys() -> Iterator[list[str]]:
+    """Weights for which a model has no layer, as the libraries say in their logs alone."""
+    found: list[str] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            for names in STRANGE.findall(record.getMessage()):
+                found.extend(filter(None, names))
+
+    kept, loggers = Kept(), [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(min(logger.level, logging.WARNING))
+        logger.addHandler(kept)
+    try:
+        yield found
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.removeHandler(kept)
+            logger.setLevel(level)
 
 
 def check_written(denoiser: Any) -> None:

@@ -19,9 +19,14 @@ from diffclf_lightning.errors import InputError
 
 WITHIN = {
     "vae": ("first_stage_model.", "vae."),
-    "text_encoder": ("cond_stage_model.", "conditioner.", "text_encoders."),
+    "text_encoder": ("cond_stage_model.", "conditioner.embedders.0.", "text_encoders.clip_l."),
+    "text_encoder_2": ("conditioner.embedders.1.", "text_encoders.clip_g."),
 }
-"""How names of weights in such files begin, by the beginning of the component's name."""
+"""How names of weights in such files begin, by the component's name."""
+T5 = ("text_encoders.t5xxl.",)
+"""How those of T5 begin, whichever text encoder it is."""
+LORA = ("lora_", ".lora.", "lokr_")
+"""What names of LoRA weights have within, in each layout."""
 
 
 def described_by(path: str | Path, config: str | None, **hub: Any) -> str:
@@ -54,6 +59,12 @@ def _weights(path: str | Path) -> Mapping[str, torch.Tensor]:
         weights: Mapping[str, torch.Tensor] = load_single_file_checkpoint(str(path))
     except Exception as error:  # the libraries have no error of their own for damaged files
         raise unusable(path, f"the file does not load: {said(error)}") from error
+    if any(part in key for key in weights for part in LORA):
+        raise InputError(
+            "Expected `pretrained_model_name_or_path` to be a model, but "
+            f"{str(path)!r} holds LoRA weights, which change one. Name the model that they were "
+            "made for, and give the file as argument `lora`."
+        )
     return weights
 
 
@@ -90,12 +101,7 @@ def load_single_file(
             f"Expected a pipeline's folder for {pipeline_class.__name__}, which diffusers does not "
             f"load from one file, but got {str(path)!r}. Give a folder or hub id."
         )
-    weights = _weights(path)
-    lacking = tuple(
-        component
-        for component, begins in WITHIN.items()
-        if not any(key.startswith(begins) for key in weights)
-    )
+    lacking = _lacking(_weights(path), read_index(config, **hub))
     try:
         try:
             made = _made(load, path, config, lacking, torch_dtype, hub)
@@ -110,8 +116,8 @@ def load_single_file(
     except Exception as error:  # the libraries have no error of their own for damaged files
         raise unusable(
             path,
-            f"with config={config!r} the file does not load: {said(error)}. Give as `config` the "
-            "folder of a whole pipeline of the same form",
+            f"with config={config!r} the file does not load: {_reason(error, pipeline_class)}. "
+            "Give as `config` the folder of a whole pipeline of the same form",
         ) from error
     parts: dict[str, Any] = {}
     for name in (name.rstrip("?") for name in names):
@@ -122,11 +128,29 @@ def load_single_file(
     return parts
 
 
+def _lacking(weights: Mapping[str, Any], index: Mapping[str, Any]) -> list[str]:
+    """Networks of a pipeline beside its first that a file has no weights of."""
+    lacking = []
+    for name, entry in index.items():
+        if is_component(entry) and name.startswith(("vae", "text_encoder")):
+            begins = T5 if entry[1] == "T5EncoderModel" else WITHIN.get(name, ())
+            if not any(key.startswith(begins) for key in weights):
+                lacking.append(name)
+    return lacking
+
+
+def _reason(error: Exception, pipeline_class: type[DiffusionPipeline]) -> str:
+    """Why a file does not load; what converts layouts takes it for granted that all is there."""
+    if isinstance(error, LookupError | TypeError | AttributeError):
+        return f"its weights are not those of a {pipeline_class.__name__}, or some are missing"
+    return said(error)
+
+
 def _made(
     load: Any,
     path: str | Path,
     config: str,
-    lacking: tuple[str, ...],
+    lacking: Sequence[str],
     torch_dtype: torch.dtype,
     hub: Mapping[str, Any],
 ) -> Any:
@@ -134,7 +158,7 @@ def _made(
     beside = {
         name: load_component(config, Path(config, name), entry, torch_dtype)
         for name, entry in read_index(config, **hub).items()
-        if name.startswith(lacking) and is_component(entry) and Path(config, name).is_dir()
+        if name in lacking and Path(config, name).is_dir()
     }
     return load(str(path), config=config, torch_dtype=torch_dtype, **beside, **hub)
 

@@ -10,6 +10,7 @@ from accelerate import cpu_offload
 from accelerate.hooks import remove_hook_from_module
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from diffclf_lightning.candidates import Condition
 from diffclf_lightning.denoisers.conditioning import Conditioning
@@ -104,6 +105,8 @@ class TextConditionalDenoiser(PipelineDenoiser):
         finally:
             for encoder in encoders:
                 remove_hook_from_module(encoder, recurse=True)
+                if isinstance(encoder, PreTrainedModel):  # each layer got weights of its own
+                    encoder.tie_weights()
 
     def _size_of(self, image_size: int | None) -> int:
         if image_size is None:

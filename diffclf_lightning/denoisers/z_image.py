@@ -44,22 +44,22 @@ class ZImage(TextConditionalDenoiser):
         return as_chat(self.tokenizer, prompts, thinking=True)
 
     def told(self, prompts: Sequence[str]) -> Conditioning:
-        """Next to last hidden states of the language model, and how many there are."""
+        """Next to last hidden states of the language model, and a mask of them."""
         (states,), _ = self.encode_prompt(
             prompts,
             do_classifier_free_guidance=False,
             max_sequence_length=self.max_tokens["tokenizer"],
         )
-        length = torch.tensor([len(states)], device=states.device)
-        return Conditioning({"cap_feats": states[None], "cap_length": length})
+        mask = torch.ones(1, len(states), dtype=torch.bool, device=states.device)
+        return Conditioning({"cap_feats": states[None], "cap_mask": mask})
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
         dtype = self.transformer.dtype
         captions = conditioning["cap_feats"].to(dtype)
-        lengths = conditioning["cap_length"].tolist()
+        masks = conditioning["cap_mask"].bool()
         output = self.transformer(
             list(x_t.to(dtype)[:, :, None]),
             timestep,
-            [caption[:length] for caption, length in zip(captions, lengths, strict=True)],
+            [caption[mask] for caption, mask in zip(captions, masks, strict=True)],
         ).sample
         return torch.stack(output)[:, :, 0]

@@ -1,6 +1,8 @@
-"""Stable Diffusion in the layout in which CompVis published it, from diffusers' own."""
+"""Stable Diffusion 1 and 3 in the layouts in which they were published, from diffusers' own."""
 
 import re
+
+import torch
 
 UNET = {
     r"^time_embedding\.linear_1": "time_embed.0",
@@ -42,6 +44,28 @@ VAE = {
     r"\.conv_norm_out\.": ".norm_out.",
     r"\.conv_shortcut\.": ".nin_shortcut.",
 }
+SD3 = {
+    r"^pos_embed\.pos_embed": "pos_embed",
+    r"^pos_embed\.proj": "x_embedder.proj",
+    r"^time_text_embed\.(t)imestep_embedder\.": r"\1_embedder.",
+    r"^time_text_embed\.text_embedder\.": "y_embedder.",
+    r"_embedder\.linear_1": "_embedder.mlp.0",
+    r"_embedder\.linear_2": "_embedder.mlp.2",
+    r"^proj_out": "final_layer.linear",
+    r"^norm_out\.linear": "final_layer.adaLN_modulation.1",
+    r"^transformer_blocks": "joint_blocks",
+    r"\.norm1\.linear": ".x_block.adaLN_modulation.1",
+    r"\.norm1_context\.linear": ".context_block.adaLN_modulation.1",
+    r"\.ff\.net\.": ".x_block.mlp.net.",
+    r"\.ff_context\.net\.": ".context_block.mlp.net.",
+    r"\.net\.0\.proj": ".fc1",
+    r"\.net\.2": ".fc2",
+    r"\.attn\.(add_|norm_added_|to_add_)": r".context_block.attn.\1",
+    r"(\d)\.(attn2?)\.": r"\1.x_block.\2.",
+    r"\.(to|add)_([qkv])(_proj)?\.": r".\2.",
+    r"\.norm_(added_)?([qk])\.": r".ln_\2.",
+    r"\.to_(out\.0|add_out)\.": ".proj.",
+}
 
 
 def in_ldm_layout(pipe):
@@ -59,6 +83,21 @@ def in_ldm_layout(pipe):
         name = key if key.startswith("text_model.") else f"text_model.{key}"
         weights["cond_stage_model.transformer." + name] = value
     return {key: value.clone().contiguous() for key, value in weights.items()}
+
+
+def in_sd3_layout(transformer):
+    """All weights of a transformer of Stable Diffusion 3, as in its files of one."""
+    weights, last = {}, len(transformer.transformer_blocks) - 1
+    swapped = "norm_out.", f"transformer_blocks.{last}.norm1_context."
+    for key, value in transformer.state_dict().items():
+        scale_first = key.startswith(swapped)  # there shift comes before scale
+        weights[renamed(key, SD3.items())] = (
+            torch.cat(value.chunk(2)[::-1]) if scale_first else value
+        )
+    for key in [key for key in weights if ".q." in key]:
+        parts = [weights.pop(key.replace(".q.", f".{part}.")) for part in "qkv"]
+        weights[key.replace(".q.", ".qkv.")] = torch.cat(parts)
+    return {f"model.diffusion_model.{key}": value for key, value in weights.items()}
 
 
 def renamed(key, rules):

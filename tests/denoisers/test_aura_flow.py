@@ -56,6 +56,16 @@ def test_padding_is_zeros_and_prompts_depend_on_nothing_else_in_the_batch(folder
 
 
 @torch.no_grad()
+def test_prompts_of_other_lengths_are_averaged_where_they_have_tokens(folder):
+    model = load(folder)
+    short, long = model.condition(["a cat", tiny_text.PROMPT])["encoder_hidden_states"]
+    mean = model.condition([("a cat", tiny_text.PROMPT)])["encoder_hidden_states"][0]
+    assert torch.allclose(mean[:4], (short[:4] + long[:4]) / 2, atol=1e-6)
+    assert torch.allclose(mean[4:10], long[4:10], atol=1e-6)
+    assert not mean[10:].any()
+
+
+@torch.no_grad()
 def test_nothing_said_is_what_the_pipeline_is_guided_away_from(folder):
     _, _, states, _ = AuraFlowPipeline.from_pretrained(folder).encode_prompt("a cat")
     told = load(folder).unconditional()

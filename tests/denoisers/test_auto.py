@@ -4,6 +4,9 @@ import pytest
 import torch
 
 from diffclf_lightning import AutoDenoiser, InputError
+from diffclf_lightning.denoisers.auto import family_of
+
+UNET = {"unet": ["diffusers", "UNet2DConditionModel"]}
 
 
 def test_embedded_model_is_a_dit_of_pixels():
@@ -49,3 +52,34 @@ def test_arguments_that_a_family_does_not_take_are_named():
 def test_weights_come_in_the_type_that_was_asked_for():
     model = AutoDenoiser.from_pretrained("diffclf/digits-dit", torch_dtype="bfloat16")
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("StableDiffusionImg2ImgPipeline", "StableDiffusion"),
+        ("LatentConsistencyModelPipeline", "StableDiffusion"),
+        ("StableDiffusionXLImg2ImgPipeline", "StableDiffusionXL"),
+        ("StableDiffusionXLPAGPipeline", "StableDiffusionXL"),
+        ("StableDiffusion3PAGImg2ImgPipeline", "StableDiffusion3"),
+        ("KolorsImg2ImgPipeline", "Kolors"),
+        ("IFImg2ImgPipeline", "DeepFloydIF"),
+    ],
+)
+def test_pipelines_that_draw_otherwise_with_the_same_network(name, family):
+    assert family_of("", {"_class_name": name, **UNET}).__name__ == family
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("StableDiffusionXLInpaintPipeline", "inpainting"),
+        ("StableDiffusionXLControlNetPAGImg2ImgPipeline", "images under control"),
+        ("StableDiffusionXLAdapterPipeline", "images under control"),
+        ("IFImg2ImgSuperResolutionPipeline", "upscaling"),
+        ("StableDiffusionXLInstructPix2PixPipeline", "editing"),
+    ],
+)
+def test_pipelines_of_another_task(name, task):
+    with pytest.raises(InputError, match=f"its pipeline {name} is for {task}"):
+        family_of("", {"_class_name": name, **UNET})

@@ -52,12 +52,60 @@ def test_parts_are_put_together_and_padded(told):
     assert torch.equal(both["ids"], told["ids"])
 
 
+def averaged(rows, weights, mask):
+    """The mean at each place over the rows that have a token there, by plain loops."""
+    mean = torch.zeros(rows.shape[1:])
+    for place in range(rows.shape[1]):
+        read = [i for i in range(len(rows)) if mask[i, place] and weights[i] > 0]
+        for i in read:
+            mean[place] += rows[i, place] * weights[i] / sum(weights[j] for j in read)
+    return mean
+
+
 def test_means_of_groups(told):
     mean = told.mean([2, 1])
-    assert torch.allclose(mean["states"], torch.stack([(told["states"][0] + told["states"][1]) / 2,
-                                                       told["states"][2]]))  # fmt: skip
+    first = averaged(told["states"][:2], [1, 1], told["mask"])
+    assert torch.allclose(mean["states"][0], first, atol=1e-6)
+    assert torch.equal(mean["states"][0, 2:], told["states"][1, 2:])  # one prompt has them alone
+    assert torch.equal(mean["states"][1], told["states"][2])
+    assert torch.allclose(mean["pooled"][0], (told["pooled"][0] + told["pooled"][1]) / 2)
     assert mean["mask"].tolist() == [[1, 1, 1, 1], [1, 0, 0, 0]]
     assert torch.equal(mean["ids"], told["ids"])
+
+
+def test_mixtures(told):
+    weights = torch.tensor([[0.2, 0.3, 0.5], [0.4, 0.0, 0.6], [1.0, 0.0, 0.0]], requires_grad=True)
+    mixed = told.mixed(weights)
+    for row, share in enumerate(weights.tolist()):
+        expected = averaged(told["states"], share, told["mask"])
+        assert torch.allclose(mixed["states"][row], expected, atol=1e-6)
+    assert torch.allclose(mixed["pooled"], weights @ told["pooled"], atol=1e-6)
+    assert mixed["mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 0, 0]]
+    (slopes,) = torch.autograd.grad(mixed["states"].sum(), weights)
+    assert slopes.isfinite().all()
+
+
+def test_without_a_mask_every_place_counts(told):
+    plain = Conditioning({"states": told["states"], "pooled": told["pooled"]})
+    assert torch.allclose(plain.mean([3])["states"][0], told["states"].mean(dim=0), atol=1e-6)
+    mixed = plain.mixed(torch.tensor([[0.5, 0.5, 0.0]]))
+    assert torch.allclose(mixed["states"][0], told["states"][:2].mean(dim=0), atol=1e-6)
+
+
+def test_states_of_two_encoders_have_masks_of_their_own(told):
+    """Of equal lengths too."""
+    other = {"late": torch.randn(3, 4, 2), "late_mask": told["mask"].flip(1).bool()}
+    mean = Conditioning({**told, **other}, shared=["ids"]).mean([3])
+    expected = averaged(told["states"], [1, 1, 1], told["mask"])
+    assert torch.allclose(mean["states"][0], expected, atol=1e-6)
+    expected = averaged(other["late"], [1, 1, 1], other["late_mask"])
+    assert torch.allclose(mean["late"][0], expected, atol=1e-6)
+
+
+def test_means_in_half_precision_do_not_overflow():
+    states = torch.full((80, 2, 1), 3e4, dtype=torch.float16)
+    mask = torch.ones(80, 2, dtype=torch.int64)
+    assert (Conditioning({"states": states, "mask": mask}).mean([80])["states"] == 3e4).all()
 
 
 def test_some_rows_are_replaced(told):

@@ -8,6 +8,8 @@ import tiny
 from diffusers import LCMScheduler
 from folders import load
 
+from diffclf_lightning import AutoDenoiser
+
 
 @pytest.mark.parametrize(
     ("name", "told"),
@@ -17,6 +19,7 @@ from folders import load
         ("sd_lcm", "'lcm'"),
         ("Hyper-SD", "'Hyper'"),
         ("sana-4step", "'4step'"),
+        ("sdxl_dmd2", "'dmd2'"),
         ("stable-diffusion-3.5-large", None),
         ("pixart-512", None),
         ("welcome", None),
@@ -39,6 +42,15 @@ def test_by_the_scheduler(tmp_path):
     pipe.save_pretrained(tmp_path)
     with pytest.warns(UserWarning, match=r"few steps.*by its LCMScheduler"):
         load(tmp_path)
+
+
+def test_the_warning_is_of_the_line_that_loads(tmp_path):
+    pipe = tiny.stable_diffusion_pipeline("epsilon")
+    pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
+    pipe.save_pretrained(tmp_path)
+    with pytest.warns(UserWarning, match="distilled") as said:
+        AutoDenoiser.from_pretrained(str(tmp_path))
+    assert [one.filename for one in said if "distilled" in str(one.message)] == [__file__]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """LoRA weights of diffusers' files, against the plain sum of what they hold."""
 
+import re
+
+import diffusers
 import pytest
 import test_flux
 import tiny
@@ -94,6 +97,39 @@ def test_weights_that_are_missing_or_of_another_model(whole, adapter, tmp_path):
             load(whole / "text", lora=lora)
 
 
+@pytest.mark.parametrize("layout", ["diffusers", "kohya"])
+@pytest.mark.parametrize("quiet", [False, True])
+def test_weights_of_another_model_that_belong_in_part(whole, adapter, tmp_path, layout, quiet):
+    """Also where diffusers' log, the only place in which it says so, is turned off."""
+    _, folder = adapter("one", 2, 2, ["to_q"])
+    (file,) = folder.glob("*.safetensors")
+    weights = load_file(file)
+    if layout == "kohya":
+        weights = {in_kohya_layout(key): value for key, value in weights.items()}
+    path, other = tmp_path / "whole.safetensors", tmp_path / "part.safetensors"
+    save_file(weights, path)
+    save_file(
+        weights | {re.sub(r"(blocks.)\d", r"\g<1>7", k): v.clone() for k, v in weights.items()},
+        other,
+    )
+    level = diffusers.logging.get_verbosity()
+    if quiet:
+        diffusers.logging.set_verbosity_error()
+    try:
+        load(whole / "text", lora=str(path))
+        with pytest.raises(InputError, match=r"`lora`.*in part alone.*blocks\.7"):
+            load(whole / "text", lora=str(other))
+        assert quiet == (diffusers.logging.get_verbosity() > level)
+    finally:
+        diffusers.logging.set_verbosity(level)
+
+
+def in_kohya_layout(key):
+    name, part = key.removeprefix("unet.").rsplit(".lora_", 1)
+    side = {"A.weight": "down", "B.weight": "up"}[part]
+    return f"lora_unet_{name.replace('.', '_')}.lora_{side}.weight"
+
+
 @pytest.mark.parametrize("lora", [{}, {"a": "much"}, {"a": float("nan")}, {"a": True}])
 def test_weights_of_adapters_that_are_none(whole, lora):
     with pytest.raises(InputError, match="`lora`"):
@@ -138,3 +174,9 @@ def test_adapters_of_text_encoders_too(kind, tmp_path, seed, monkeypatch):
         )
     assert torch.allclose(found, expected, atol=1e-5)
     assert (without - expected).abs().max() > 0.1
+    (file,) = (tmp_path / "lora").glob("*.safetensors")
+    weights = load_file(file)
+    strange = {k.replace("layers.1", "layers.7"): v.clone() for k, v in weights.items()}
+    save_file(weights | strange, tmp_path / "part.safetensors")
+    with pytest.raises(InputError, match=r"`lora`.*in part alone.*layers\.7"):
+        load(tmp_path / "plain", lora=str(tmp_path / "part.safetensors"), **options)

@@ -4,16 +4,17 @@ import json
 
 import pytest
 import test_flux
+import test_stable_diffusion_3
 import tiny
 import torch
 from folders import NETWORK, check_same_weights, load
-from ldm_layout import in_ldm_layout
+from ldm_layout import in_ldm_layout, in_sd3_layout
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from diffclf_lightning import InputError
 from diffclf_lightning.cli import main
-from diffclf_lightning.denoisers import Flux, StableDiffusion
+from diffclf_lightning.denoisers import Flux, StableDiffusion, StableDiffusion3
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,49 @@ def test_a_flux_transformer_in_the_layout_of_diffusers(tmp_path):
     assert type(model) is Flux
     for name, value in model.transformer.state_dict().items():
         assert torch.equal(value, other[name])
+
+
+@pytest.mark.parametrize("held", [("clip_l", "clip_g"), ("clip_g",)])
+def test_text_encoders_are_of_the_file_or_of_the_folder_one_by_one(tmp_path, held):
+    """Files of Stable Diffusion 3 are published with its CLIPs, and without T5."""
+    pipe = test_stable_diffusion_3.pipeline()
+    pipe.save_pretrained(tmp_path / "sd3")
+    names = {"text_encoder": "clip_l", "text_encoder_2": "clip_g", "text_encoder_3": "t5xxl"}
+    weights = in_sd3_layout(pipe.transformer)
+    for part, name in names.items():
+        if name in held:
+            for key, value in getattr(pipe, part).state_dict().items():
+                weights[f"text_encoders.{name}.transformer.{key}"] = value.clone() + 0.01
+    save_file(weights, tmp_path / "sd3.safetensors")
+    model = load(tmp_path / "sd3.safetensors", config=str(tmp_path / "sd3"), image_size=16)
+    assert type(model) is StableDiffusion3
+    check_same_weights(model.transformer, pipe.transformer)
+    for part, name in names.items():
+        found, before = (
+            encoder.state_dict() for encoder in (getattr(model, part), getattr(pipe, part))
+        )
+        assert found.keys() == before.keys()
+        for key, weight in before.items():
+            if (name, key) != ("clip_l", "text_projection.weight"):  # diffusers' is the identity
+                assert torch.equal(found[key], weight + 0.01 if name in held else weight), key
+
+
+def test_lora_given_as_the_model(folder, tmp_path):
+    path = tmp_path / "style.safetensors"
+    for key in ("lora_unet_mid.lora_down.weight", "unet.mid.attn1.to_q.lora_A.weight"):
+        save_file({key: torch.zeros(2, 2)}, path)
+        for config in (str(folder), None):
+            with pytest.raises(InputError, match=r"holds LoRA weights.*argument `lora`"):
+                load(path, config=config, local_files_only=True)
+
+
+def test_the_folder_of_another_family(tmp_path):
+    """The reason is not what befell diffusers' conversion."""
+    test_flux.pipeline(True).save_pretrained(tmp_path / "flux")
+    test_stable_diffusion_3.pipeline().save_pretrained(tmp_path / "sd3")
+    save_file(load_file(tmp_path / "flux" / "transformer" / NETWORK), tmp_path / "flux.safetensors")
+    with pytest.raises(InputError, match="not those of a StableDiffusion3Pipeline, or some are"):
+        load(tmp_path / "flux.safetensors", config=str(tmp_path / "sd3"))
 
 
 @pytest.mark.parametrize("broken", ["missing", "cut", "text"])

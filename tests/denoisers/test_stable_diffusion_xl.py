@@ -1,10 +1,17 @@
 """Stable Diffusion XL's form on tiny random weights, against diffusers' own pipeline."""
 
+import logging
+
 import pytest
 import tiny_text
 import torch
 from against_pipeline import check_same_steps, check_true_target
-from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import (
+    EulerDiscreteScheduler,
+    StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from folders import check_same_weights, load
 
 from diffclf_lightning import InputError
@@ -104,11 +111,24 @@ def test_prompts_that_no_encoder_reads_are_refused(folder):
 
 @torch.no_grad()
 def test_an_autoencoder_that_overflows_runs_in_float32(folder):
+    said, handler = [], logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    logging.getLogger("diffusers").addHandler(handler)
     images = torch.rand(1, 3, 16, 16)
     model, half = load(folder), load(folder, torch_dtype="float16")
     assert half.vae.dtype == torch.float16
     half.vae.load_state_dict(model.vae.state_dict())
     half.encode(images)
+    logging.getLogger("diffusers").removeHandler(handler)
+    assert not [one for one in said if "kept in float32" in one]
     assert half.vae.dtype == torch.float32
     with torch.autocast("cpu", torch.float16):
         assert torch.equal(model.encode(images), load(folder).encode(images))
+
+
+def test_the_pipeline_that_begins_with_an_image_holds_the_same_model(folder, tmp_path):
+    parts = StableDiffusionXLPipeline.from_pretrained(folder).components
+    StableDiffusionXLImg2ImgPipeline(**parts).save_pretrained(tmp_path)
+    model = load(tmp_path)
+    assert type(model) is StableDiffusionXL
+    check_same_weights(model, load(folder))

@@ -1,6 +1,7 @@
 """Text encoders that are kept on the CPU but while they speak."""
 
 import pytest
+import test_aura_flow
 import tiny
 import torch
 from folders import load
@@ -24,6 +25,17 @@ def test_conditioning_is_the_same_and_weights_come_back(folder, how):
         assert torch.allclose(found, expected, atol=1e-6)
     for name, weight in plain.text_encoder.state_dict().items():
         assert torch.equal(kept.text_encoder.state_dict()[name], weight)
+
+
+@pytest.mark.parametrize("how", ["model", "sequential"])
+def test_weights_that_layers_share_stay_shared(tmp_path, how):
+    """T5 reads its table of tokens under two names."""
+    test_aura_flow.pipeline().save_pretrained(tmp_path)
+    model = load(tmp_path, text_encoder_offload=how)
+    before = [name for name, _ in model.named_parameters()]
+    for _ in range(2):
+        model.condition(["a cat"])
+        assert [name for name, _ in model.named_parameters()] == before
 
 
 @pytest.mark.parametrize("how", [None, "model", "sequential"])

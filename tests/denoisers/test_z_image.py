@@ -50,15 +50,31 @@ def test_prompts_depend_on_nothing_else_in_the_batch(folder):
     # With its template the second has more than 32 tokens, to whose multiples captions are padded.
     prompts = ["a cat", " ".join(["the cat on a mat"] * 6), "", "the"]
     model = load(folder, image_size=16)
-    assert model.condition(prompts)["cap_length"].tolist()[1] > 32
+    assert model.condition(prompts)["cap_mask"][1].sum() > 32
     check_prompts_stand_alone(model, prompts)
+
+
+@torch.no_grad()
+def test_prompts_of_other_lengths_are_averaged_where_they_have_tokens(folder):
+    model = load(folder, image_size=16)
+    prompts = "a cat", tiny_text.PROMPT
+    short, long = (model.condition([prompt])["cap_feats"][0] for prompt in prompts)
+    many = len(short)
+    assert many < len(long)
+    expected = torch.cat([(short + long[:many]) / 2, long[many:]])
+    heard = []
+    model.transformer.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[2]))
+    told = model.condition([prompts, "a"])
+    model(torch.randn(2, *model.sample_shape), torch.tensor([0.5, 0.5]), told)
+    assert torch.allclose(heard[0][0], expected, atol=1e-5)
+    assert len(heard[0][1]) == len(model.condition(["a"])["cap_feats"][0])
 
 
 @torch.no_grad()
 def test_nothing_said_is_what_the_pipeline_is_guided_away_from(folder):
     told = load(folder, image_size=16).unconditional()
     _, (states,) = ZImagePipeline.from_pretrained(folder).encode_prompt(["a cat"])
-    assert told["cap_length"].tolist() == [len(states)]
+    assert told["cap_mask"].tolist() == [[True] * len(states)]
     assert torch.allclose(told["cap_feats"][0], states, atol=1e-5)
 
 
