@@ -30,7 +30,7 @@ def run(folder, processes, images):
     return rows, summary
 
 
-@pytest.mark.parametrize("images", [500, 7])
+@pytest.mark.parametrize("images", [131, 7])
 def test_number_of_processes_changes_nothing(tmp_path, images):
     single, summary = run(tmp_path / "1", 1, images)
     assert summary["total"] == images
