@@ -84,8 +84,7 @@ class WithoutBias(Score):
     Some prompts win on every image. A candidate's bias is how far its mean score over unlabelled
     images is above that of all candidates; ``diffclf calibrate --bias`` computes it, in each equal
     part of the times, so that whichever trials were met, the bias of their times is taken off.
-    Every contribution at a time is moved by the same number, so means and variances of differences
-    stay what strategies take them for.
+    What is left are contributions like any other's, so that strategies test the score without bias.
 
     Where the images of the calibration are not spread evenly over the classes, a class that fills
     them loses what it deserves.

@@ -242,6 +242,7 @@ def test_an_export_of_layers_is_refused_before_the_first_step(data, seed, tmp_pa
         (lambda: training(denoiser=NewDiT()), "`lora`"),
         (lambda: CandidateCrossEntropy(weight=0.0), "`weight`"),
         (lambda: CandidateCrossEntropy(temperature=-1.0), "`temperature`"),
+        (lambda: CandidateCrossEntropy(weight=float("inf")), "`weight`"),
         (lambda: CandidateCrossEntropy(trials=0), "`trials`"),
         (lambda: CandidateCrossEntropy(candidates=1), "`candidates`"),
     ],

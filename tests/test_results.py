@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from stored_runs import gaussians, rows, run, their_means
 from torch.utils.data import DataLoader, TensorDataset
 
 from diffclf_lightning import (
@@ -30,25 +31,12 @@ from diffclf_lightning.tasks import Asked
 
 @pytest.fixture
 def denoiser(seed):
-    return GaussianDenoiser(torch.rand(3, 1, 4, 4) * 1.6 - 0.8, std=0.2)
+    return gaussians()
 
 
 @pytest.fixture
 def data(denoiser):
-    labels = torch.arange(3).repeat(4)
-    images = (denoiser.means.detach()[labels] + 1) / 2
-    return TensorDataset(images, labels)
-
-
-def run(classifier, data, folder=None, errors=False, **kwargs):
-    writer = [ResultsWriter(folder, errors=errors)] if folder else []
-    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, callbacks=writer)
-    trainer.test(classifier, DataLoader(data, batch_size=5, **kwargs), verbose=False)
-    return classifier.reports["test"]
-
-
-def rows(folder):
-    return pq.read_table(folder / "images.parquet").to_pylist()
+    return their_means(denoiser)
 
 
 def test_stored_images_are_not_evaluated_again(denoiser, data, tmp_path):

@@ -122,8 +122,12 @@ class AutoDenoiser:
         path = _resolve(pretrained_model_name_or_path)
         hub: dict[str, Any] = {"revision": revision, "cache_dir": cache_dir}
         hub["local_files_only"] = local_files_only
-        described = described_by(path, config, **hub) if Path(path).is_file() else path
-        family = family_of(path, read_index(described, **hub))
+        if Path(path).is_file():
+            config = described_by(path, config, **hub)  # the file is not read for it again
+            index = read_index(config, **hub)
+        else:
+            index = read_index(path, **hub)
+        family = family_of(path, index)
         asked: dict[str, Any] = {"image_size": image_size}
         asked |= {"guidance": guidance, "leave_out": leave_out}
         asked |= {"text_encoder_offload": text_encoder_offload}

@@ -4,18 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import diffusers
-from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor
 
 from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.distilled import STEPS
 from diffclf_lightning.denoisers.guided import GuidanceDistilled
-from diffclf_lightning.denoisers.packing import packed, places, unpacked
-from diffclf_lightning.denoisers.schedules import FlowMatching
+from diffclf_lightning.denoisers.packing import PackedFlow, packed, places, unpacked
 from diffclf_lightning.denoisers.text_conditional import floating
 
 
-class Flux(GuidanceDistilled):
+class Flux(GuidanceDistilled, PackedFlow):
     """A text-to-image transformer, FLUX.1 dev and schnell: T5 of 512 tokens, CLIP for the whole.
 
     Images have sides that are multiples of 16; FLUX.1-dev draws them with a guidance of 3.5.
@@ -34,19 +32,6 @@ class Flux(GuidanceDistilled):
     max_tokens: ClassVar[Mapping[str, int]] = {"tokenizer_2": 512}
 
     transformer: Any
-
-    @staticmethod
-    def schedule_of(scheduler: SchedulerMixin) -> FlowMatching:
-        """A flow of which the network is told the time itself."""
-        return FlowMatching(scheduler, time_scale=1.0)
-
-    @property
-    def sample_shape(self) -> tuple[int, int, int]:
-        return self.config.in_channels // 4, self.size, self.size
-
-    @property
-    def size_multiple(self) -> int:
-        return 2 * self.vae_factor
 
     @property
     def distilled(self) -> tuple[str, ...]:

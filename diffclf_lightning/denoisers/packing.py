@@ -1,7 +1,28 @@
 """Latents as rows of patches of 2 x 2, as FLUX and those that followed it take them."""
 
 import torch
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor
+
+from diffclf_lightning.denoisers.schedules import FlowMatching
+from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser
+
+
+class PackedFlow(TextConditionalDenoiser):
+    """A flow whose network takes patches of 2 x 2 latent pixels as its channels."""
+
+    @staticmethod
+    def schedule_of(scheduler: SchedulerMixin) -> FlowMatching:
+        """A flow of which the network is told the time itself."""
+        return FlowMatching(scheduler, time_scale=1.0)
+
+    @property
+    def sample_shape(self) -> tuple[int, int, int]:
+        return self.config.in_channels // 4, self.size, self.size
+
+    @property
+    def size_multiple(self) -> int:
+        return 2 * self.vae_factor
 
 
 def packed(latents: Tensor) -> Tensor:

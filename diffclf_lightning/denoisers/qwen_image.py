@@ -8,16 +8,14 @@ from typing import Any, ClassVar
 
 import diffusers
 import torch
-from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor
 
 from diffclf_lightning.denoisers.conditioning import Conditioning
-from diffclf_lightning.denoisers.packing import packed, unpacked
-from diffclf_lightning.denoisers.schedules import FlowMatching
-from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser, floating
+from diffclf_lightning.denoisers.packing import PackedFlow, packed, unpacked
+from diffclf_lightning.denoisers.text_conditional import floating
 
 
-class QwenImage(TextConditionalDenoiser):
+class QwenImage(PackedFlow):
     """A text-to-image transformer, Qwen-Image: a language model of up to 1024 tokens."""
 
     pipeline_class = diffusers.QwenImagePipeline
@@ -26,19 +24,6 @@ class QwenImage(TextConditionalDenoiser):
     prompts_at_once = 1
 
     transformer: Any
-
-    @staticmethod
-    def schedule_of(scheduler: SchedulerMixin) -> FlowMatching:
-        """A flow of which the network is told the time itself."""
-        return FlowMatching(scheduler, time_scale=1.0)
-
-    @property
-    def sample_shape(self) -> tuple[int, int, int]:
-        return self.config.in_channels // 4, self.size, self.size
-
-    @property
-    def size_multiple(self) -> int:
-        return 2 * self.vae_factor
 
     @property
     def token_limits(self) -> dict[str, int]:

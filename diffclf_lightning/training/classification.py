@@ -45,8 +45,10 @@ class CandidateCrossEntropy:
         candidates: int | None = None,
     ) -> None:
         for name, value in (("weight", weight), ("temperature", temperature)):
-            if value is not None and not value > 0:
-                raise InputError(f"Expected argument `{name}` to be above 0, but got {value}.")
+            if value is not None and not 0 < value < float("inf"):
+                raise InputError(
+                    f"Expected argument `{name}` to be above 0 and finite, but got {value}."
+                )
         for name, value, least in (("trials", trials, 1), ("candidates", candidates, 2)):
             if value is not None and value < least:
                 raise InputError(
