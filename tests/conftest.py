@@ -12,7 +12,7 @@ from diffclf_lightning.cli import main
 torch.set_num_threads(1)
 
 # Helpers that write tiny models and data sets, shared by tests in other folders.
-for helpers in (".", "datamodules", "denoisers", "evaluation", "figures", "report"):
+for helpers in (".", "datamodules", "denoisers", "evaluation", "figures", "reliability", "report"):
     sys.path.insert(0, str(Path(__file__).parent / helpers))
 
 
