@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from diffclf_lightning.answers import Predictions
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.metrics import Report
 from diffclf_lightning.ranks import of_all_ranks
 from diffclf_lightning.results import COMMON, StoredRows, rows_of
 from diffclf_lightning.tasks import Task
@@ -26,6 +27,11 @@ class EvaluatedSet:
         rank: This rank.
         candidate_labels: Labels that the set can hold, merged where an entry is a sequence; None
             for all.
+        size: Number of samples of the set, over all ranks; None when unknown.
+
+    Attributes:
+        dropped: Keys of stored rows that do not count: they are of no sample of the set. Known when
+            rows are gathered.
     """
 
     name: str
@@ -35,8 +41,13 @@ class EvaluatedSet:
     indices: list[int] | None
     rank: int
     candidate_labels: Sequence[int | Sequence[int]] | None = None
+    size: int | None = None
     position: int = 0
     skipped: int = 0
+    dropped: set[str] = field(default_factory=set)
+    _stored: StoredRows | None = None
+    _limited: bool = False
+    _gathered: int = 0
     _new: list[pa.Table] = field(default_factory=list)
     _seen: dict[str, str] = field(default_factory=dict)
     _completed: list[int] = field(default_factory=list)
@@ -49,6 +60,29 @@ class EvaluatedSet:
     def num_images(self) -> int | None:
         """Number of samples of this rank, or None when unknown."""
         return None if self.indices is None else len(self.indices) - self.indices.count(-1)
+
+    def take_up(self, stored: StoredRows | None, *, limited: bool) -> None:
+        """Count stored rows of an earlier run; their samples are not evaluated again.
+
+        Args:
+            stored: The rows, or None where there are none.
+            limited: Whether not all samples of the set are to come.
+
+        Raises:
+            InputError: If they are of more samples than the set has.
+        """
+        self._stored, self._limited = stored, limited
+        if stored is None or self.size is None or stored.replaceable:
+            return
+        if len(stored) > self.size:
+            raise InputError(self._changed(f"has {self.size} samples and the folder {len(stored)}"))
+
+    def _changed(self, how: str) -> str:
+        return (
+            f"Expected set {self.name!r} to be the one that the folder of results holds, but it "
+            f"{how}. Choose another `results.folder`, or replace what differs with "
+            "`results.overwrite`."
+        )
 
     def take(
         self, size: int, keys: Sequence[str] | None, readable: Sequence[bool] | None
@@ -74,28 +108,27 @@ class EvaluatedSet:
         self._named = keys is not None or self.indices is not None
         return own
 
-    def left(
-        self, keys: Sequence[str], digests: Sequence[str], completed: StoredRows | None
-    ) -> list[int]:
+    def left(self, keys: Sequence[str], digests: Sequence[str]) -> list[int]:
         """Places of the samples that have no stored row.
 
         Raises:
             InputError: If a stored row is of another image, or has another label.
         """
         new = []
+        stored = self._stored if self._named else None
         for place, (key, digest) in enumerate(zip(keys, digests, strict=True)):
             self._check_once(key, digest)
-            row = completed.place(key) if completed is not None and self._named else None
-            if row is None or completed is None:
+            row = None if stored is None else stored.place(key)
+            if row is None or stored is None:
                 new.append(place)
-            elif completed.digest(row) != digest:
-                raise InputError(
-                    f"Expected image {key!r} to be the one that the folder of results holds, but "
-                    "got other pixels or another label. The data is not that of the earlier run: "
-                    "choose another `results.folder`."
-                )
-            else:
+            elif stored.digest(row) == digest:
                 self._completed.append(row)
+            elif stored.replaceable:
+                new.append(place)
+            else:
+                raise InputError(
+                    self._changed(f"has other pixels or another label for image {key!r}")
+                )
         return new
 
     def _check_once(self, key: str, digest: str) -> None:
@@ -118,34 +151,74 @@ class EvaluatedSet:
         if right is not None:
             self._right, self._known = self._right + int(right.sum()), self._known + len(right)
 
-    def gathered(self, completed: StoredRows | None) -> pa.Table:
+    def gathered(self) -> pa.Table:
         """Rows of all ranks, each sample once, stored ones among them.
-
-        Args:
-            completed: Stored rows of the set.
 
         Returns:
             The rows, by key.
+
+        Raises:
+            InputError: If there are stored rows of samples that the set no longer has.
         """
-        tables = list(self._new)
-        if self._completed and completed is not None:
-            tables.append(completed.rows.take(self._completed))
-        every = [table for tables in of_all_ranks(tables) for table in tables]
-        if not every:
+        tables = [table for of_rank in of_all_ranks(self._new) for table in of_rank]
+        if (stored := self._stored_rows(tables)) is not None:
+            tables.append(stored)
+        if not tables:
             return pa.table({"key": pa.array([], pa.string())})
-        names = every[0].schema.names
-        rows = pa.concat_tables([table.select(names) for table in every]).sort_by("key")
+        names = tables[0].schema.names
+        rows = pa.concat_tables([table.select(names) for table in tables]).sort_by("key")
         once: dict[str, int] = {}
         for place, (key, digest) in enumerate(
             zip(rows["key"].to_pylist(), rows["digest"].to_pylist(), strict=True)
         ):
             self._check_once(key, digest)  # of other ranks
             once.setdefault(key, place)
+        self._gathered = len(once)
         return rows.take(list(once.values()))
+
+    def _stored_rows(self, new: Sequence[pa.Table]) -> pa.Table | None:
+        """Stored rows that count: of the samples that came, or of all where not all could come."""
+        stored, self.dropped = self._stored, set()
+        met = {row for rows in of_all_ranks(self._completed) for row in rows}
+        named = any(of_all_ranks(self._named))
+        if stored is None:
+            return None
+        evaluated = {key for table in new for key in table["key"].to_pylist()}
+        missed = {key for key in stored.keys - evaluated if stored.place(key) not in met}
+        if missed and named and self._limited:
+            met |= {place for key in missed if (place := stored.place(key)) is not None}
+        elif missed and named and not stored.replaceable:
+            some = ", ".join(repr(key) for key in sorted(missed)[:3])
+            raise InputError(
+                self._changed(f"has no samples for {len(missed)} of its rows ({some}, ...)")
+            )
+        else:
+            self.dropped = missed
+        return stored.rows.take(sorted(met)) if met else None
 
     def skipped_of_all(self) -> int:
         """Number of samples of all ranks that could not be read."""
         return sum(of_all_ranks(self.skipped))
+
+    def report(self, stored: StoredRows | None, counted: Report) -> Report:
+        """The report of stored rows.
+
+        Args:
+            stored: All rows of the set that are on the disk.
+            counted: The report of the rows that were gathered.
+
+        Raises:
+            InputError: If others are stored than were gathered.
+        """
+        rows = stored and stored.rows.sort_by("key")
+        report = self.task.report(rows, counted.skipped) if rows else None
+        if rows is None or report is None or len(rows) != self._gathered:
+            raise InputError(
+                f"Expected {self._gathered} rows of set {self.name!r} in the folder of results, "
+                f"but got {0 if rows is None else len(rows)}: something else changed it. Run again "
+                "with another `results.folder`."
+            )
+        return report
 
     def running_accuracy(self) -> float | None:
         """Accuracy of this rank so far, or None before the first sample with a known answer."""

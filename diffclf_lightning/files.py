@@ -1,7 +1,15 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and last when they are there."""
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from diffclf_lightning.errors import InputError
+
+PARTIAL = ".partial"
+"""End of the name of a file that is being written."""
 
 
 def write_whole(file: Path, text: str) -> None:
@@ -10,7 +18,79 @@ def write_whole(file: Path, text: str) -> None:
     Args:
         file: The file.
         text: Its content.
+
+    Raises:
+        InputError: If it cannot be written.
     """
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)
+    with appearing(file) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def appearing(file: Path) -> Iterator[Path]:
+    """Have a file appear when it is written and on the disk, in place of what was there.
+
+    Args:
+        file: The file.
+
+    Yields:
+        Where to write it.
+
+    Raises:
+        InputError: If it cannot be written; what was there stays.
+    """
+    partial = file.with_name(f"{file.name}.{os.getpid()}{PARTIAL}")
+    try:
+        yield partial
+        to_disk(partial)
+        partial.replace(file)
+        to_disk(file.parent)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise InputError(
+            f"Expected to write {str(file)!r}, but got: {error.strerror or error}. What was there "
+            "is as it was."
+        ) from error
+
+
+def made(folder: Path) -> Path:
+    """A folder, made with those above it if it is not there.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        InputError: If there is something else, or it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"Expected {str(folder)!r} to be a folder, or to be made as one, but got: "
+            f"{error.strerror or error}. Choose another."
+        ) from error
+    return folder
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, would outlast a loss of power.
+
+    Args:
+        path: The file or the folder.
+
+    Raises:
+        OSError: If the disk fails; file systems that know no such thing for folders are passed
+            over.
+    """
+    folder = path.is_dir()
+    if folder and os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if not (folder and error.errno in (errno.EINVAL, errno.ENOTSUP)):
+            raise
+    finally:
+        os.close(descriptor)

@@ -31,8 +31,7 @@ from diffclf_lightning.evaluated_set import EvaluatedSet
 from diffclf_lightning.evaluation import pixel_bytes
 from diffclf_lightning.metrics import Report
 from diffclf_lightning.ranks import draw_apart
-from diffclf_lightning.results import StoredRows
-from diffclf_lightning.sampling import named_loaders, sample_indices
+from diffclf_lightning.sampling import named_loaders, number_of_samples, sample_indices
 from diffclf_lightning.sharding import refuse_sharding
 from diffclf_lightning.tasks import CLASSIFICATION, Task, task_named
 
@@ -48,7 +47,6 @@ class ImageClassifier(WholeCheckpoints, Answering):
             image (:class:`Classification`).
 
     Attributes:
-        completed: Stored rows of an earlier run by set; these samples are not evaluated again.
         sets: The sets of the run, known when it starts.
         reports: Reports by set name, known when it ends.
         fitted: What validation fitted, by the names of logged values.
@@ -56,7 +54,6 @@ class ImageClassifier(WholeCheckpoints, Answering):
 
     def __init__(self, task: Task | None = None) -> None:
         super().__init__(task)
-        self.completed: Mapping[str, StoredRows] = {}
         self.sets: list[EvaluatedSet] = []
         self.reports: dict[str, Report] = {}
         self.fitted: dict[str, float] = {}
@@ -150,7 +147,7 @@ class ImageClassifier(WholeCheckpoints, Answering):
                 "`denoiser`."
             )
         refuse_sharding(self.trainer.strategy)
-        self.reports, self.sets, self.completed = {}, [], {}
+        self.reports, self.sets = {}, []
         metric = getattr(getattr(self.trainer, "datamodule", None), "metric", "accuracy")
         task = self.task
         if not task.brings_candidates:
@@ -174,6 +171,7 @@ class ImageClassifier(WholeCheckpoints, Answering):
                     sample_indices(loader),
                     self.global_rank,
                     labels,
+                    number_of_samples(loader),
                 )
             )
 
@@ -247,7 +245,7 @@ class ImageClassifier(WholeCheckpoints, Answering):
         digests = [
             _digest(sample, current.task.truth(batch, row)) for row, sample in enumerate(images)
         ]
-        new = current.left([key for _, key in taken], digests, self.completed.get(current.name))
+        new = current.left([key for _, key in taken], digests)
         if not new:
             return None
         asked = select(batch, new)
@@ -290,7 +288,7 @@ class ImageClassifier(WholeCheckpoints, Answering):
         self.report()
         for current in self.sets:
             if current.name in self.reports and current.task.fitted:
-                values = current.task.fit(current.gathered(self.completed.get(current.name)))
+                values = current.task.fit(current.gathered())
                 self.fitted = {f"{current.name}/{name}": v for name, v in values.items()}
                 self._log(self.fitted)
 
@@ -310,7 +308,7 @@ class ImageClassifier(WholeCheckpoints, Answering):
         """
         reports: dict[str, Report] = {}
         for current in sets:
-            rows = current.gathered(self.completed.get(current.name))
+            rows = current.gathered()
             report = current.task.report(rows, current.skipped_of_all())
             if report is None:
                 rank_zero_warn(f"No image of set {current.name!r} was evaluated: it has no report.")

@@ -2,10 +2,14 @@
 
 import random
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 import torch
+
+from diffclf_lightning.errors import InputError
+
+Made = TypeVar("Made")
 
 
 def of_all_ranks(value: Any) -> list[Any]:
@@ -19,6 +23,32 @@ def of_all_ranks(value: Any) -> list[Any]:
     shared: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(shared, value)
     return shared
+
+
+def on_first(rank: int, action: Callable[[], Made]) -> Made:
+    """Do something on the first rank alone; every rank has to ask.
+
+    Args:
+        rank: This rank.
+        action: What to do.
+
+    Returns:
+        What the first rank made of it, on all.
+
+    Raises:
+        InputError: If it raises one, on all.
+    """
+    made: Made | None = None
+    error: InputError | None = None
+    if rank == 0:
+        try:
+            made = action()
+        except InputError as raised:
+            error = raised
+    made, error = of_all_ranks((made, error))[0]
+    if error is not None:
+        raise error
+    return cast(Made, made)
 
 
 def draw_apart(rank: int) -> None:

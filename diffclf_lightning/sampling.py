@@ -26,6 +26,19 @@ def named_loaders(loaders: Any, prefix: str) -> dict[str, Any]:
     return {prefix: loaders}
 
 
+def number_of_samples(loader: Any) -> int | None:
+    """Number of samples of a set, over all ranks; None where it cannot be known.
+
+    Args:
+        loader: A loader of the set, of any rank.
+    """
+    sampler = getattr(getattr(loader, "batch_sampler", None), "sampler", None)
+    if isinstance(sampler, SequentialSampler):
+        return len(sampler)
+    dataset: Any = sampler.dataset if isinstance(sampler, DistributedSampler) else None
+    return None if dataset is None else len(dataset)
+
+
 def sample_indices(loader: Any) -> list[int] | None:
     """Index in the data set of each image that this rank's loader gives, in order.
 

@@ -23,7 +23,7 @@ from diffclf_lightning.results import (
     stored_errors,
     stored_errors_of_examples,
 )
-from diffclf_lightning.results.folder import CANDIDATES
+from diffclf_lightning.results.description import CANDIDATES
 from diffclf_lightning.tasks import COSTS, Asked, Classification, Matching, Task
 
 DESCRIPTION = """\

@@ -25,7 +25,7 @@ from diffclf_lightning.callbacks import ResultsWriter
 from diffclf_lightning.callbacks import results as results_callback
 from diffclf_lightning.denoisers import GaussianDenoiser
 from diffclf_lightning.results import RunFolder
-from diffclf_lightning.results import folder as results_folder
+from diffclf_lightning.results import tables as results_tables
 from diffclf_lightning.tasks import Asked
 
 
@@ -205,7 +205,7 @@ def test_reading_back_many_rows_of_many_labels_takes_little(tmp_path):
 
 def test_rows_are_gathered_a_bounded_number_at_once(denoiser, data, tmp_path, monkeypatch):
     """The latest of each sample, whatever file it is in."""
-    monkeypatch.setattr(results_folder, "AT_ONCE", 2)
+    monkeypatch.setattr(results_tables, "AT_ONCE", 2)
     run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path, errors=True)
     whole = {row["key"]: row for row in rows(tmp_path)}
     assert max(len(part) for part in RunFolder(tmp_path).batches()) == 2

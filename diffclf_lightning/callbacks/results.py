@@ -9,17 +9,17 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from diffclf_lightning import __version__
 from diffclf_lightning.answers import Predictions
 from diffclf_lightning.callbacks.requeue import job_name
 from diffclf_lightning.callbacks.thumbnails import COLUMN, Thumbnails
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.files import write_whole
+from diffclf_lightning.files import made, write_whole
 from diffclf_lightning.image_classifier import ImageClassifier
-from diffclf_lightning.ranks import BusyTime, waiting_share, whole
-from diffclf_lightning.results import RunFolder, check_shared, machine
+from diffclf_lightning.ranks import BusyTime, on_first, waiting_share, whole
+from diffclf_lightning.results import FolderLock, RunFolder, check_shared, machine
 
 CHECKPOINTS, CONFIG, RUNS = "checkpoints", "config.yaml", Path("runs")
 
@@ -38,12 +38,18 @@ class ResultsWriter(Callback):
             so that ``diffclf score`` can answer again by other scores.
         thumbnails: Number of images of each set, on each process, that are stored as small
             pictures for ``diffclf report``; 0 for none.
+        overwrite: Whether results of another configuration, and of samples that have changed, are
+            replaced instead of refused. What has not changed is not evaluated again.
     """
 
     def __init__(
-        self, folder: str | Path | None = None, errors: bool = False, thumbnails: int = 500
+        self,
+        folder: str | Path | None = None,
+        errors: bool = False,
+        thumbnails: int = 500,
+        overwrite: bool = False,
     ) -> None:
-        self.folder, self.errors = folder, errors
+        self.folder, self.errors, self.overwrite = folder, errors, overwrite
         self.thumbnails, self._thumbnails = thumbnails, Thumbnails(thumbnails)
         self.name = "run"
         self.config: str | None = None
@@ -51,6 +57,7 @@ class ResultsWriter(Callback):
         self._description: dict[str, Any] = {}
         self._recorded = False
         self._busy = BusyTime()
+        self._lock: FolderLock | None = None
 
     def chosen(self) -> Path:
         """The folder of results: the given one, or another under ``runs``."""
@@ -63,8 +70,13 @@ class ResultsWriter(Callback):
         return next(path for path in chain([fresh], names) if not path.exists())
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Choose the folder, the same on all ranks; ``ModelCheckpoint`` is set up after this."""
+        """Choose the folder, the same on all ranks; ``ModelCheckpoint`` is set up after this.
+
+        Of all callbacks this becomes the first one: others may fail once the results are stored.
+        """
         self.run = RunFolder(trainer.strategy.broadcast(str(self.chosen())))
+        others = [one for one in trainer.callbacks if one is not self]  # type: ignore[attr-defined]
+        trainer.callbacks = [self, *others]  # type: ignore[attr-defined]
         for callback in trainer.checkpoint_callbacks if stage == "fit" else ():
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.run.path / CHECKPOINTS)
@@ -75,18 +87,20 @@ class ResultsWriter(Callback):
         Raises:
             InputError: If it holds a run already.
         """
-        run = self._opened()
-        if not trainer.ckpt_path and (
-            run.run_file.exists() or any((run.path / CHECKPOINTS).glob("*.ckpt"))
-        ):
-            raise InputError(
-                f"Expected a new folder for `fit`, but {str(run.path)!r} holds a run. Choose "
-                "another `results.folder`, or give the checkpoint to go on from (`--ckpt_path`)."
-            )
-        trainer.strategy.barrier()
-        if trainer.is_global_zero:
-            run.path.mkdir(parents=True, exist_ok=True)
+        run, goes_on = self._opened(), bool(trainer.ckpt_path)
+
+        def begin() -> None:
+            self._take_lock()
+            held = run.run_file.exists() or any((run.path / CHECKPOINTS).glob("*.ckpt"))
+            if held and not goes_on:
+                raise InputError(
+                    f"Expected a new folder for `fit`, but {str(run.path)!r} holds a run. Choose "
+                    "another `results.folder`, or give the checkpoint to go on from "
+                    "(`--ckpt_path`)."
+                )
             self._write_config()
+
+        on_first(trainer.global_rank, begin)
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the folder and take up what it holds; validation within ``fit`` is not stored."""
@@ -102,17 +116,25 @@ class ResultsWriter(Callback):
             "errors": self.errors,
         }
         candidates = _candidates(classifier)
-        run.check(self._description, candidates)
-        trainer.strategy.barrier()
-        if trainer.is_global_zero:
-            run.begin(self._description, candidates)
+
+        def begin() -> list[str]:
+            self._take_lock()
+            said = run.begin(self._description, candidates, overwrite=self.overwrite)
             self._write_config()
+            return said
+
+        for sentence in on_first(trainer.global_rank, begin):
+            rank_zero_warn(sentence)
         check_shared(run.path, trainer.global_rank)
-        classifier.completed = run.completed(classifier.stored_columns)
+        stored = run.completed(classifier.stored_columns)
+        for current in classifier.sets:
+            rows = stored.get(current.name)
+            rows = rows and replace(rows, replaceable=self.overwrite)
+            current.take_up(rows, limited=_limited(trainer))
         classifier.keep_errors = self.errors
+        run.parts.begin()
         trainer.strategy.barrier()
-        count = sum(len(rows) for rows in classifier.completed.values())
-        if count:
+        if count := sum(len(rows) for rows in stored.values()):
             rank_zero_info(f"Continuing {run.path}: it holds {count} images.")
         self._busy = BusyTime()
 
@@ -130,23 +152,40 @@ class ResultsWriter(Callback):
             classifier = tested_classifier(self, pl_module)
             pictures = self._thumbnails.column(batch, outputs, classifier.sets[dataloader_idx])
             stored = replace(outputs, columns={**outputs.columns, COLUMN.name: pictures})
+            if self._lock is not None:
+                self._lock.check()
             self._opened().add(trainer.global_rank, stored, classifier.task.schema.append(COLUMN))
             if trainer.is_global_zero and not self._recorded:
                 machines = machine(pl_module.device, trainer.world_size, __version__)
-                self._opened().record(machines)
+                self._opened().described.record(machines)
                 self._recorded = True
         if trainer.state.fn != TrainerFn.FITTING and isinstance(pl_module, ImageClassifier):
             self._busy.lap(pl_module.sets[dataloader_idx].name)
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Gather the rows of all ranks and write the summary."""
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gather the rows of all ranks and write the summary, before anything else may fail."""
         if trainer.state.fn == TrainerFn.FITTING:
             return
-        busy = self._busy.of_all_ranks()
-        if trainer.is_global_zero:
-            classifier = tested_classifier(self, pl_module)
-            candidates = _candidates(classifier)
-            self._opened().finish(classifier.reports, self._description, candidates, busy)
+        run, classifier = self._opened(), tested_classifier(self, pl_module)
+        if trainer.state.fn != TrainerFn.PREDICTING:
+            classifier.report()
+        busy, candidates = self._busy.of_all_ranks(), _candidates(classifier)
+
+        def finish() -> None:
+            run.gather({current.name: current.dropped for current in classifier.sets})
+            stored = run.completed(classifier.stored_columns)
+            reports = {
+                current.name: current.report(stored.get(current.name), counted)
+                for current in classifier.sets
+                if (counted := classifier.reports.get(current.name)) is not None
+            }
+            run.finish(reports, self._description, candidates, busy)
+
+        on_first(trainer.global_rank, finish)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say how long ranks waited for each other."""
+        busy = {} if trainer.state.fn == TrainerFn.FITTING else self._busy.of_all_ranks()
         if trainer.world_size > 1 and busy:
             seconds = whole(busy)
             rank_zero_info(
@@ -154,16 +193,33 @@ class ResultsWriter(Callback):
                 f"{max(seconds):.1f} s: {waiting_share(seconds):.1%} of their time they waited for "
                 "the slowest."
             )
-        trainer.strategy.barrier()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave the classifier as it was."""
+        """Leave the classifier as it was, and the folder to others."""
+        self._release()
         if isinstance(pl_module, ImageClassifier):
             pl_module.keep_errors = False
 
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Leave the folder to others."""
+        self._release()
+
     on_predict_epoch_start = on_validation_epoch_start = on_test_epoch_start
     on_predict_batch_end = on_validation_batch_end = on_test_batch_end
+    on_predict_epoch_end = on_validation_epoch_end = on_test_epoch_end
     on_predict_end = on_validation_end = on_test_end
+
+    def _take_lock(self) -> None:
+        self._release()
+        self._lock = FolderLock(made(self._opened().path), rank_zero_info)
+        self._lock.acquire()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = None
 
     def _write_config(self) -> None:
         if self.config is not None:
@@ -187,6 +243,17 @@ def results_folder(trainer: Trainer) -> Path | None:
 
 def _candidates(classifier: ImageClassifier) -> dict[str, Any]:
     return {current.name: current.candidate_labels for current in classifier.sets}
+
+
+def _limited(trainer: Trainer) -> bool:
+    """Whether a run is of some batches of its sets alone."""
+    limits = {
+        TrainerFn.TESTING: trainer.limit_test_batches,
+        TrainerFn.PREDICTING: trainer.limit_predict_batches,
+        TrainerFn.VALIDATING: trainer.limit_val_batches,
+    }
+    limit = limits.get(trainer.state.fn) if trainer.state.fn else None
+    return not (limit is None or (isinstance(limit, float) and limit == 1.0))
 
 
 def tested_classifier(callback: Callback, module: LightningModule) -> ImageClassifier:

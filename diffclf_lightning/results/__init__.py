@@ -2,6 +2,7 @@
 
 from diffclf_lightning.results.folder import RunFolder
 from diffclf_lightning.results.found import FoundRuns, family, find_runs, run_folders
+from diffclf_lightning.results.lock import FolderLock
 from diffclf_lightning.results.machine import machine
 from diffclf_lightning.results.rows import COMMON, StoredRows, error_table, rows_of, timesteps_of
 from diffclf_lightning.results.shared import check_shared
@@ -13,6 +14,7 @@ from diffclf_lightning.results.stored_errors import (
 
 __all__ = [
     "COMMON",
+    "FolderLock",
     "FoundRuns",
     "RunFolder",
     "StoredRows",

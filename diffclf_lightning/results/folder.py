@@ -9,12 +9,12 @@
     images.parquet    one row a sample
     summary.json      what was measured, by set, with `correct` and `total` as integers
     calibration.json  what `diffclf calibrate` fitted
+    .lock             who writes, while somebody does
 
 Files appear whole or not at all, so that an interrupted run can go on from what is there.
 """
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,19 +26,14 @@ import pyarrow.parquet as pq
 
 from diffclf_lightning.answers import Predictions
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.files import write_whole
+from diffclf_lightning.files import PARTIAL, appearing, made, write_whole
 from diffclf_lightning.metrics import Report
+from diffclf_lightning.results.description import CANDIDATES, RunDescription
+from diffclf_lightning.results.parts import Parts
 from diffclf_lightning.results.rows import COMMON, StoredRows, rows_of
+from diffclf_lightning.results.tables import NAMES, batches_of, writer
 
-LAYOUT = 2
-"""Of the folder; a folder of another layout is not read."""
-CANDIDATES = "candidate_labels"
-MACHINES = "machines"
 BUSY = "busy_seconds"
-AT_ONCE = 512
-"""Rows that are held at once, with the errors of all their trials."""
-MOST = 200
-"""Letters of a value in a message."""
 
 
 class RunFolder:
@@ -50,94 +45,80 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.images, self.parts = self.path / "images.parquet", self.path / "parts"
+        self.images, self.parts = self.path / "images.parquet", Parts(self.path / "parts")
         self.summary_file, self.run_file = self.path / "summary.json", self.path / "run.json"
+        self.described = RunDescription(self.run_file)
 
-    def check(self, description: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
-        """Say if the folder holds results of something else.
+    def begin(
+        self,
+        description: Mapping[str, Any],
+        candidates: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+    ) -> list[str]:
+        """Make the folder, or take up the run that it holds; only one process may do so at once.
 
         Args:
             description: What decides the results.
             candidates: Candidate labels of each set, None where it has all.
+            overwrite: Whether results of something else are removed.
+
+        Returns:
+            What could not be read, or was removed, a sentence each.
 
         Raises:
-            InputError: If it does.
+            InputError: If the folder holds results of something else, or rows that are damaged.
         """
-        before, now = self.description(), json.loads(json.dumps({**description}))
-        if not before:
-            return
-        sets = before.pop(CANDIDATES, {})
-        before.pop(MACHINES, None)
-        for name, labels in json.loads(json.dumps({**candidates})).items():
-            if name in sets and sets[name] != labels:
-                before[f"candidates of {name!r}"] = sets[name]
-                now[f"candidates of {name!r}"] = labels
-        for key in dict.fromkeys((*now, *before)):
-            if before.get(key) != now.get(key):
-                raise InputError(
-                    f"Expected the folder {str(self.path)!r} to be new or to hold results of "
-                    f"the same configuration, but its {key} was {_short(before.get(key))} and is "
-                    f"now {_short(now.get(key))}. Choose another `results.folder`."
-                )
+        made(self.path)
+        said = self.parts.set_aside() if self.parts.folder.exists() else []
+        try:
+            self._check_rows()
+            self.described.check(description, candidates)
+        except InputError as error:
+            if not overwrite:
+                raise
+            said.append(f"What {self.path} held is replaced. {error}")
+            self._clear()
+        for file in self.path.glob(f"*{PARTIAL}"):
+            file.unlink()
+        self.parts.begin()
+        self.described.write(description, candidates)
+        return said
 
-    def begin(self, description: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
-        """Make the folder, or take up the run that it holds.
+    def _check_rows(self) -> None:
+        """Refuse rows that cannot be read, or of which nothing says what they are of."""
+        if self.images.exists():
+            for _ in batches_of(self.images, [*NAMES, "digest"]):
+                pass
+        if not self.run_file.exists() and self._files():
+            raise InputError(
+                f"Expected a run.json that says what the rows in {str(self.path)!r} are results "
+                "of, but there is none. Choose another `results.folder`, or replace what is there "
+                "with `results.overwrite`."
+            )
 
-        Args:
-            description: What decides the results.
-            candidates: Candidate labels of each set, None where it has all.
-        """
-        before = self.description()
-        sets = {**before.get(CANDIDATES, {}), **candidates}
-        self.parts.mkdir(parents=True, exist_ok=True)
-        self._describe({**description, CANDIDATES: sets, MACHINES: before.get(MACHINES, [])})
-
-    def record(self, machine: Mapping[str, Any]) -> None:
-        """Keep what images are evaluated on, each machine once.
-
-        Args:
-            machine: Plain values, as :func:`machine` gives them.
-        """
-        description = self.description()
-        machines = description.setdefault(MACHINES, [])
-        if machine not in machines:
-            machines.append(dict(machine))
-            self._describe(description)
-
-    def _describe(self, description: Mapping[str, Any]) -> None:
-        content = {"layout": LAYOUT, **description}
-        write_whole(self.run_file, json.dumps(content, indent=2) + "\n")
+    def _clear(self) -> None:
+        for file in (self.summary_file, self.run_file, self.images):
+            file.unlink(missing_ok=True)
+        self.parts.remove(self.parts.files())
 
     def description(self) -> dict[str, Any]:
         """Content of ``run.json``; empty in a new folder.
 
         Raises:
-            InputError: If the folder has another layout.
+            InputError: If the folder has another layout, or the file is damaged.
         """
-        if not self.run_file.exists():
-            return {}
-        content: dict[str, Any] = json.loads(self.run_file.read_text())
-        layout = content.pop("layout", 1)
-        if layout != LAYOUT:
-            raise InputError(
-                f"Expected the folder {str(self.path)!r} to be written by this version (layout "
-                f"{LAYOUT}), but its run.json is of layout {layout}. Run again with another "
-                "`results.folder`, or read it with the version that wrote it."
-            )
-        return content
+        return self.described.read()
 
     def add(self, rank: int, predictions: Predictions, schema: pa.Schema) -> None:
-        """Write the rows of a batch.
+        """Write the rows of a batch, which are on the disk when this returns.
 
         Args:
             rank: The rank that writes.
             predictions: Results of the batch.
             schema: Columns of the task.
         """
-        name = f"{time.time_ns():020d}-rank{rank}"
-        partial = self.parts / f"{name}.partial"
-        pq.write_table(rows_of(predictions, schema), partial)
-        partial.replace(self.parts / f"{name}.parquet")
+        self.parts.add(rank, rows_of(predictions, schema))
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """All rows there are, the latest of each sample, a bounded number at once.
@@ -147,24 +128,39 @@ class RunFolder:
 
         Yields:
             Rows, in the order in which they came.
+
+        Raises:
+            InputError: If a file is damaged.
         """
         self.description()
-        files = [*([self.images] if self.images.exists() else []), *self._part_files()]
-        named = [pq.read_table(file, columns=["set", "key"]) for file in files]
-        names = (name for t in named for name in zip(*(c.to_pylist() for c in t), strict=True))
-        latest = {name: place for place, name in enumerate(names)}
-        kept = np.zeros(sum(len(table) for table in named), dtype=bool)
+        return self._latest(self._files(), columns)
+
+    def _latest(
+        self,
+        files: Sequence[Path],
+        columns: Sequence[str] | None = None,
+        without: Mapping[str, set[str]] | None = None,
+    ) -> Iterator[pa.Table]:
+        """Rows of files, the latest of each sample, less some keys of some sets."""
+        latest: dict[tuple[str, str], int] = {}
+        length = 0
+        for file in files:
+            for rows in batches_of(file, NAMES):
+                names = zip(*(rows[name].to_pylist() for name in NAMES), strict=True)
+                latest.update((name, length + place) for place, name in enumerate(names))
+                length += len(rows)
+        for name, keys in (without or {}).items():
+            for key in keys:
+                latest.pop((name, key), None)
+        kept = np.zeros(length, dtype=bool)
         kept[list(latest.values())] = True
         place = 0
+        wanted = None if columns is None else [*COMMON.names, *columns]
         for file in files:
-            opened = pq.ParquetFile(file)
-            present = opened.schema_arrow.names
-            wanted = present if columns is None else [*COMMON.names, *columns]
-            wanted = [name for name in wanted if name in present]
-            for batch in opened.iter_batches(batch_size=AT_ONCE, columns=wanted):
-                mask = kept[place : place + len(batch)]
-                place += len(batch)
-                yield pa.table(batch).filter(pa.array(mask))
+            for rows in batches_of(file, wanted):
+                mask = kept[place : place + len(rows)]
+                place += len(rows)
+                yield rows if mask.all() else rows.filter(pa.array(mask))
 
     def rows(self, columns: Sequence[str]) -> pa.Table | None:
         """All rows there are, the latest of each sample, or None in a new folder.
@@ -195,6 +191,27 @@ class RunFolder:
         names = rows["set"].unique().to_pylist()
         return {name: StoredRows(rows.filter(pc.field("set") == name)) for name in names}
 
+    def gather(self, without: Mapping[str, set[str]] | None = None) -> None:
+        """Gather the parts into one file; parts that come meanwhile stay.
+
+        Args:
+            without: Keys by set of rows that no longer count. Defaults to None: all do.
+
+        Raises:
+            InputError: If a file is damaged, or the new one cannot be written.
+        """
+        files = self._files()
+        parts = files[1:] if self.images.exists() else files
+        if parts or any((without or {}).values()):
+            schema = pa.unify_schemas([pq.read_schema(file) for file in files])
+            nothing = schema.empty_table()
+            with appearing(self.images) as partial, writer(partial, schema) as opened:
+                for rows in self._latest(files, without=without):
+                    if rows.schema != schema:  # of an earlier version, some lack a column
+                        rows = pa.concat_tables([nothing, rows], promote_options="default")
+                    opened.write_table(rows)
+        self.parts.remove(parts)
+
     def finish(
         self,
         reports: Mapping[str, Report],
@@ -202,9 +219,7 @@ class RunFolder:
         candidates: Mapping[str, Any],
         busy: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
-        """Gather the parts into one file and write the summary.
-
-        Sets of an earlier run in the same folder stay in the summary.
+        """Write the summary, in which sets of an earlier run in the same folder stay.
 
         Args:
             reports: Report of each set.
@@ -212,21 +227,6 @@ class RunFolder:
             candidates: Candidate labels of each set, None where it has all.
             busy: Seconds that each rank was busy, by set. Defaults to None: unknown.
         """
-        parts = self._part_files()
-        if parts:
-            partial = self.images.with_suffix(".partial")
-            files = [*([self.images] if self.images.exists() else []), *parts]
-            schema = pa.unify_schemas([pq.read_schema(file) for file in files])
-            nothing = schema.empty_table()
-            with pq.ParquetWriter(partial, schema) as writer:
-                for rows in self.batches():  # of an earlier version, some lack a column
-                    whole = pa.concat_tables([nothing, rows], promote_options="default")
-                    writer.write_table(whole)
-            partial.replace(self.images)
-            for file in parts:
-                file.unlink()
-        if self.parts.exists() and not any(self.parts.iterdir()):
-            self.parts.rmdir()
         sets = {
             name: {
                 **report.summary(),
@@ -255,9 +255,9 @@ class RunFolder:
             )
         self.description()
         try:
-            content: dict[str, Any] = json.loads(self.summary_file.read_text())
-            return {"run": content["run"], "sets": content["sets"]}
-        except (ValueError, KeyError, TypeError) as error:
+            content: dict[str, Any] = json.loads(self.summary_file.read_text(encoding="utf-8"))
+            return {"run": dict(content["run"]), "sets": dict(content["sets"])}
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"Expected {str(self.summary_file)!r} to be the summary of a finished run, but got "
                 f"{type(error).__name__}: {error}. Run `diffclf test` again with this folder as "
@@ -289,14 +289,9 @@ class RunFolder:
             if self.description() and not self.summary_file.is_file():
                 return "not finished"
             self.summary()
-        except ValueError as error:  # an InputError, or no JSON
+        except InputError as error:
             return str(error)
-        return "continued and not finished" if self._part_files() else None
+        return "continued and not finished" if self.parts.files() else None
 
-    def _part_files(self) -> list[Path]:
-        return sorted(self.parts.glob("*.parquet"))
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= MOST else f"{text[:MOST]}..."
+    def _files(self) -> list[Path]:
+        return [*([self.images] if self.images.exists() else []), *self.parts.files()]

@@ -5,7 +5,7 @@ of trials of each candidate, ``errors`` by name of the loss the errors, candidat
 times of the trials stand once in ``run.json``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import KeysView, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -172,9 +172,11 @@ class StoredRows:
 
     Args:
         rows: The rows, each key once.
+        replaceable: Whether other samples may take the place of theirs, instead of being refused.
     """
 
     rows: pa.Table
+    replaceable: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -187,6 +189,11 @@ class StoredRows:
     def _digests(self) -> list[str]:
         digests: list[str] = self.rows["digest"].to_pylist()
         return digests
+
+    @property
+    def keys(self) -> KeysView[str]:
+        """The keys."""
+        return self._places.keys()
 
     def place(self, key: str) -> int | None:
         """Place of a row, or None where there is none of that key."""

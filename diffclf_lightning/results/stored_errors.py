@@ -9,7 +9,8 @@ import torch
 from diffclf_lightning.candidates import Candidates
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import ErrorTable
-from diffclf_lightning.results.folder import CANDIDATES, RunFolder
+from diffclf_lightning.results.description import CANDIDATES
+from diffclf_lightning.results.folder import RunFolder
 from diffclf_lightning.results.rows import error_table, timesteps_of
 
 STORED = ("label", "trial_counts", "errors", "reference_errors")
