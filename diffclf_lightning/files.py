@@ -63,8 +63,11 @@ def made(folder: Path) -> Path:
     Raises:
         InputError: If there is something else, or it cannot be made.
     """
+    new = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for one in new:
+            to_disk(one.parent)
     except OSError as error:
         raise InputError(
             f"Expected {str(folder)!r} to be a folder, or to be made as one, but got: "

@@ -143,6 +143,6 @@ def test_a_summary_that_would_not_be_that_of_the_rows_is_not_written(
         pq.write_table(pq.read_table(self.images).slice(1), self.images)
 
     monkeypatch.setattr(RunFolder, "gather", losing)
-    with pytest.raises(InputError, match="Expected 12 rows of set 'test'.*but got 11"):
+    with pytest.raises(InputError, match=r"Expected 12 rows of set 'test'.*but got 11"):
         outcome(denoiser, data, tmp_path)
     assert not (tmp_path / "summary.json").exists()

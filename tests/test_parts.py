@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +29,10 @@ def table(*keys):
     return pa.table({"set": ["s"] * len(keys), "key": list(keys), "n": range(len(keys))})
 
 
+def path_of(descriptor):
+    return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+
 def keys_of(files):
     return [pq.read_table(file)["key"].to_pylist() for file in files]
 
@@ -46,9 +51,10 @@ def cut_off(classifier, data, folder, monkeypatch, batches=2):
         add(self, *args)
         done.append(args)
 
-    with monkeypatch.context() as patched, pytest.raises(Killed):
+    with monkeypatch.context() as patched:
         patched.setattr(RunFolder, "add", counted)
-        run(classifier, data, folder)
+        with pytest.raises(Killed):
+            run(classifier, data, folder)
     return sorted((folder / "parts").iterdir())
 
 
@@ -83,7 +89,7 @@ def test_a_part_is_on_the_disk_before_it_counts(tmp_path, monkeypatch):
     fsync, replace = os.fsync, type(tmp_path).replace
 
     def synced(descriptor):
-        did.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        did.append(path_of(descriptor))
         fsync(descriptor)
 
     def replaced(self, target):
@@ -102,9 +108,7 @@ def test_a_damaged_part_is_named_and_its_images_are_evaluated_again(
     denoiser, data, tmp_path, monkeypatch, recwarn
 ):
     whole = run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path / "whole")
-    first, second = cut_off(
-        DiffusionClassifier(denoiser, Full(3)), data, tmp_path / "cut", monkeypatch
-    )
+    first, _ = cut_off(DiffusionClassifier(denoiser, Full(3)), data, tmp_path / "cut", monkeypatch)
     content = bytearray(first.read_bytes())
     place = len(content) // 3
     content[place : place + 8] = os.urandom(8)  # in a page: the end that is read first is whole
@@ -148,7 +152,7 @@ def test_a_disk_that_fails_costs_one_batch(denoiser, data, tmp_path, monkeypatch
     fsync, count = os.fsync, []
 
     def failing(descriptor):
-        if "rank0" in os.readlink(f"/proc/self/fd/{descriptor}"):
+        if "rank0" in path_of(descriptor):
             count.append(1)
             if len(count) == 3:
                 raise OSError(code, os.strerror(code))
