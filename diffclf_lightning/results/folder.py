@@ -31,6 +31,7 @@ from diffclf_lightning.metrics import Report
 from diffclf_lightning.results.description import CANDIDATES, RunDescription
 from diffclf_lightning.results.parts import Parts
 from diffclf_lightning.results.rows import COMMON, StoredRows, rows_of
+from diffclf_lightning.results.shared import MARK
 from diffclf_lightning.results.tables import NAMES, batches_of, writer
 
 BUSY = "busy_seconds"
@@ -79,8 +80,8 @@ class RunFolder:
                 raise
             said.append(f"What {self.path} held is replaced. {error}")
             self._clear()
-        for file in self.path.glob(f"*{PARTIAL}"):
-            file.unlink()
+        for file in (*self.path.glob(f"*{PARTIAL}"), *self.path.glob(f"{MARK}*")):
+            file.unlink()  # of runs that were killed
         self.parts.begin()
         self.described.write(description, candidates)
         return said

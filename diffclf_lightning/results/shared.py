@@ -11,6 +11,8 @@ from diffclf_lightning.ranks import of_all_ranks
 PATIENCE = 60.0
 """Seconds until a new file is missed: network file systems may show it late."""
 INTERVAL = 0.2
+MARK = ".seen-"
+"""Beginning of the name of the file that all have to see."""
 
 
 def check_shared(folder: Path, rank: int) -> None:
@@ -25,7 +27,7 @@ def check_shared(folder: Path, rank: int) -> None:
     """
     if len(names := of_all_ranks(uuid4().hex)) == 1:
         return
-    mark = folder / f".{names[0]}"
+    mark = folder / f"{MARK}{names[0]}"
     if rank == 0:
         mark.touch()
     of_all_ranks(None)  # nobody looks before it is there
