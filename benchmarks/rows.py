@@ -77,9 +77,6 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             for kind, runs in found.items():
                 runs.append(run(Path(name), images, means))
-                print(
-                    f"{kind}: {runs[-1][0]:.1f} s, of which its end {runs[-1][1]:.1f} s", flush=True
-                )
             size = (Path(name) / "images.parquet").stat().st_size / 1e6
     print(f"{options.images} rows of {options.labels} labels, {size:.0f} MB")
     for kind, runs in found.items():

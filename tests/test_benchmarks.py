@@ -37,6 +37,13 @@ def script(monkeypatch):
     return load
 
 
+def test_what_rows_cost_is_said_of_new_and_of_resumed_runs(script, capsys):
+    script("rows", "--images", 40, "--labels", 3)
+    said = capsys.readouterr().out
+    assert "40 rows of 3 labels" in said
+    assert [line.split(":")[0] for line in said.splitlines()[-2:]] == ["new", "resumed"]
+
+
 def test_the_gpu_script_runs_whole_with_tiny_networks(script, capsys):
     torch._dynamo.reset()
     script("gpu", "--tiny", "--images", 2, "--repeats", 1)

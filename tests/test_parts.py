@@ -206,3 +206,13 @@ def test_rows_of_which_nothing_says_what_they_are_of_are_not_mixed(
             file.write_text(content)
         with pytest.raises(InputError, match=r"run\.json.*`results\.folder`"):
             run(DiffusionClassifier(denoiser, Full(3)), data, folder)
+
+
+def test_what_killed_runs_left_is_cleared_away(denoiser, data, tmp_path):
+    (tmp_path / "parts").mkdir()
+    left = ["run.json.7.partial", ".seen-ab", "parts/0000000001-rank0.parquet.7.partial"]
+    for name in left:
+        (tmp_path / name).touch()
+    run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path)
+    found = {file.name for file in tmp_path.iterdir()}
+    assert found == {"images.parquet", "run.json", "summary.json"}

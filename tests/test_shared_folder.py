@@ -12,7 +12,7 @@ FIRST = "'/first/r' on first (rank 0)"
 
 @pytest.fixture
 def as_second(tmp_path, monkeypatch):
-    """Checks a folder as the second of two ranks, of which the first wrote the file `.mark`."""
+    """Checks a folder as the second of two ranks, of which the first wrote the file `.seen-mark`."""
 
     def gather(value):
         told = {str: "mark", tuple: (FIRST, True), type(None): None}
@@ -28,13 +28,13 @@ def as_second(tmp_path, monkeypatch):
 def test_a_file_may_appear_late(as_second, tmp_path):
     def appear():
         (tmp_path / "r").mkdir()
-        (tmp_path / "r" / ".mark").touch()
+        (tmp_path / "r" / f"{shared.MARK}mark").touch()
 
     late = threading.Timer(0.3, appear)
     late.start()
     assert not (tmp_path / "r").exists()
     as_second(60.0)
-    assert (tmp_path / "r" / ".mark").exists()
+    assert (tmp_path / "r" / f"{shared.MARK}mark").exists()
     late.join()
 
 
@@ -42,7 +42,7 @@ def test_a_file_may_appear_late(as_second, tmp_path):
 def test_a_folder_without_it_is_another(as_second, tmp_path, there):
     if there:
         (tmp_path / "r").mkdir()
-        (tmp_path / "r" / ".other").touch()
+        (tmp_path / "r" / f"{shared.MARK}other").touch()
     with pytest.raises(InputError, match=r"`results\.folder`.*/first/r.* is not in .*\(rank 1\)"):
         as_second(0.0)
 
