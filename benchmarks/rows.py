@@ -75,7 +75,7 @@ def main() -> None:
     size = 0.0
     for _ in range(options.repeats):
         with tempfile.TemporaryDirectory() as name:
-            for kind, runs in found.items():
+            for runs in found.values():
                 runs.append(run(Path(name), images, means))
             size = (Path(name) / "images.parquet").stat().st_size / 1e6
     print(f"{options.images} rows of {options.labels} labels, {size:.0f} MB")

@@ -12,7 +12,7 @@ FIRST = "'/first/r' on first (rank 0)"
 
 @pytest.fixture
 def as_second(tmp_path, monkeypatch):
-    """Checks a folder as the second of two ranks, of which the first wrote the file `.seen-mark`."""
+    """Checks a folder as the second of two ranks, of which the first wrote `.seen-mark`."""
 
     def gather(value):
         told = {str: "mark", tuple: (FIRST, True), type(None): None}
