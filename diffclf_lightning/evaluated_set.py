@@ -32,6 +32,7 @@ class EvaluatedSet:
     Attributes:
         dropped: Keys of stored rows that do not count: they are of no sample of the set. Known when
             rows are gathered.
+        taken: Row and key of the samples of the last batch, those of stored rows among them.
     """
 
     name: str
@@ -45,6 +46,7 @@ class EvaluatedSet:
     position: int = 0
     skipped: int = 0
     dropped: set[str] = field(default_factory=set)
+    taken: list[tuple[int, str]] = field(default_factory=list)
     _stored: StoredRows | None = None
     _limited: bool = False
     _gathered: int = 0
@@ -106,6 +108,7 @@ class EvaluatedSet:
             name = str(index) if self.indices is not None else f"unordered-{self.rank}-{index}"
             own.append((row, name if keys is None else str(keys[row])))
         self._named = keys is not None or self.indices is not None
+        self.taken = own
         return own
 
     def left(self, keys: Sequence[str], digests: Sequence[str]) -> list[int]:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from diffclf_lightning.errors import InputError
 
@@ -24,6 +25,22 @@ def write_whole(file: Path, text: str) -> None:
     """
     with appearing(file) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def draw_whole(figure: Any, file: Path, **options: Any) -> None:
+    """Draw a figure of matplotlib into a file, so that it is there whole or not at all.
+
+    Args:
+        figure: The figure.
+        file: The file, whose suffix says its kind.
+        **options: As ``figure.savefig`` takes them.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    with appearing(file) as partial:
+        kind = file.suffix.removeprefix(".") or "png"
+        figure.savefig(partial, format=kind, dpi=150, **options)
 
 
 @contextmanager
@@ -52,6 +69,10 @@ def appearing(file: Path) -> Iterator[Path]:
             f"Expected to write {str(file)!r}, but got: {error.strerror or error}. What was there "
             "is as it was."
         ) from error
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
 
 
 def made(folder: Path) -> Path:

@@ -16,6 +16,7 @@ from diffclf_lightning.evaluation import ErrorTable, Score
 from diffclf_lightning.files import write_whole
 from diffclf_lightning.fitted_with import FittedWith
 from diffclf_lightning.metrics import Report
+from diffclf_lightning.paths import file_name
 from diffclf_lightning.results import (
     RunFolder,
     candidates_of,
@@ -66,7 +67,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     reports = rescored(run, score, options.temperature, options.calibration)
     console = console or Console()
     console.print(report_table(reports))
-    file = run.path / f"score-{_file_name(score.name)}.json"
+    file = run.path / f"score-{file_name(score.name)}.json"
     content = {"score": score.name, "sets": {name: r.summary() for name, r in reports.items()}}
     write_whole(file, json.dumps(content, indent=2) + "\n")
     console.print(f"Results: {file}", soft_wrap=True, highlight=False, markup=False)
@@ -153,7 +154,3 @@ def _measured(rows: pa.Table, table: ErrorTable, task: Task, score: Score) -> pa
         known = rows[name] if name in rows.schema.names else pa.nulls(len(rows), pa.float64())
         measured = measured.append_column(name, known)
     return measured
-
-
-def _file_name(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)

@@ -1,4 +1,4 @@
-"""Figures of a run."""
+"""ErrorFigure: a few images of each test set with the errors of their classes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,10 +8,16 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from diffclf_lightning.answers import Predictions, as_batch
+from diffclf_lightning.answers import Predictions
+from diffclf_lightning.callbacks.beside import beside_results
+from diffclf_lightning.callbacks.first_images import FirstImages, answered
 from diffclf_lightning.callbacks.results import results_folder
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
+from diffclf_lightning.files import draw_whole
+from diffclf_lightning.image_classifier import ImageClassifier
+from diffclf_lightning.paths import file_name, path_of
+from diffclf_lightning.results import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,12 +25,13 @@ if TYPE_CHECKING:
 
 Columns = Predictions | Mapping[str, Any]
 STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
+AGAIN = "the same command with this `results.folder` evaluates nothing and draws again."
 MANY = 12
 """With more labels than this, only those of lowest score are drawn."""
 
 
 class ErrorFigure(Callback):
-    """Draws a few images of each test set with the error of every class.
+    """Draws the first images of each test set with the error of every class.
 
     Args:
         images: Number of images of a set. Defaults to 6.
@@ -34,8 +41,8 @@ class ErrorFigure(Callback):
     def __init__(self, images: int = 6, folder: str | Path | None = None) -> None:
         if images < 1:
             raise InputError(f"Expected argument `images` to be at least 1, but got {images}.")
-        self.images, self.folder = images, folder
-        self._shown: dict[str, list[tuple[Tensor, Predictions, int]]] = {}
+        self.images, self.folder = images, None if folder is None else path_of(folder)
+        self._first = FirstImages(images)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse a test whose figures could not be drawn at its end."""
@@ -43,27 +50,38 @@ class ErrorFigure(Callback):
             needed("matplotlib", "figures")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._shown = {}
+        self._first = FirstImages(self.images, trainer.world_size)
 
     def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *args: Any
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
-        image = as_batch(batch).get("image")
-        if not trainer.is_global_zero or not isinstance(outputs, Predictions) or image is None:
-            return
-        shown = self._shown.setdefault(outputs.set_name, [])
-        for place, row in enumerate(outputs.rows[: self.images - len(shown)]):
-            shown.append((image[row].cpu(), outputs, place))
+        """Keep what is to be drawn."""
+        if isinstance(pl_module, ImageClassifier):
+            current = pl_module.sets[dataloader_idx]
+            predictions = outputs if isinstance(outputs, Predictions) else None
+            with beside_results(f"Keeping images of {current.name!r} to draw", None, ""):
+                self._first.add(batch, predictions, current)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        folder = self.folder or results_folder(trainer)
+        """Draw on one rank."""
+        found, stored = self._first.of_all_ranks(), results_folder(trainer)
+        folder = self.folder or stored
         if folder is None or not trainer.is_global_zero:
             return
-        Path(folder).mkdir(parents=True, exist_ok=True)
         names = getattr(pl_module, "label_names", None)
-        for set_name, shown in self._shown.items():
-            figure = draw_errors(shown, names)
-            figure.savefig(Path(folder) / f"errors-{set_name}.png", dpi=150)
+        for set_name, shown in found.items():
+            with beside_results(f"Drawing the errors of {set_name!r}", stored, AGAIN):
+                known = answered(set_name, shown, None if stored is None else RunFolder(stored))
+                folder.mkdir(parents=True, exist_ok=True)
+                if known:
+                    figure = draw_errors([(s.image, s.columns or {}, 0) for s in known], names)
+                    draw_whole(figure, folder / f"errors-{file_name(set_name)}.png")
 
 
 def draw_errors(
@@ -94,16 +112,18 @@ def _draw_scores(axis: "Axes", predictions: Columns, place: int, classnames: Any
     labels = scores.argsort()[: min(MANY, finite)]
     if finite <= MANY:
         labels = labels.sort().values
+    predicted = int(predictions["prediction"][place])
+    if predicted not in labels.tolist():  # class priors decided
+        labels = torch.cat([labels[:-1], labels.new_tensor([predicted])])
     above = (scores - scores.min())[labels]
     spread = predictions["standard_errors"][place][labels].nan_to_num(0)
-    predicted = int(predictions["prediction"][place])
     rows = list(range(len(labels)))
     axis.barh(rows, above.tolist(), xerr=spread.tolist(), color="#a9c4e4", error_kw={"lw": 0.7})
     known = predictions["label"]
     truth = None if known is None else int(known[place])
     names = [str(int(i)) if classnames is None else str(classnames[int(i)]) for i in labels]
     starred = [f"{n} ★" if int(i) == truth else n for n, i in zip(names, labels, strict=True)]
-    axis.set_yticks(rows, starred)
+    axis.set_yticks(rows, starred, parse_math=False)  # a name may have dollars
     axis.plot(
         [0], [labels.tolist().index(predicted)], "o", color="#1b4f8a", markersize=5, clip_on=False
     )

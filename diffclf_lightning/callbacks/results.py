@@ -18,6 +18,7 @@ from diffclf_lightning.callbacks.thumbnails import COLUMN, Thumbnails
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.files import made, write_whole
 from diffclf_lightning.image_classifier import ImageClassifier
+from diffclf_lightning.paths import path_of
 from diffclf_lightning.ranks import BusyTime, on_first, waiting_share, whole
 from diffclf_lightning.results import FolderLock, RunFolder, check_shared, machine
 
@@ -57,12 +58,13 @@ class ResultsWriter(Callback):
         self._description: dict[str, Any] = {}
         self._recorded = False
         self._busy = BusyTime()
+        self._seconds: list[float] = []
         self._lock: FolderLock | None = None
 
     def chosen(self) -> Path:
         """The folder of results: the given one, or another under ``runs``."""
         if self.folder is not None:
-            return Path(self.folder)
+            return path_of(self.folder)
         if (job := job_name()) is not None:  # which goes on in its folder
             return RUNS / f"{self.name}-{job}"
         fresh = RUNS / f"{self.name}-{datetime.now():%Y%m%d-%H%M%S}"
@@ -182,21 +184,20 @@ class ResultsWriter(Callback):
             run.finish(reports, self._description, candidates, busy)
 
         on_first(trainer.global_rank, finish)
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say how long ranks waited for each other."""
-        busy = {} if trainer.state.fn == TrainerFn.FITTING else self._busy.of_all_ranks()
-        if trainer.world_size > 1 and busy:
-            seconds = whole(busy)
-            rank_zero_info(
-                f"{trainer.world_size} processes were busy for {min(seconds):.1f} to "
-                f"{max(seconds):.1f} s: {waiting_share(seconds):.1%} of their time they waited for "
-                "the slowest."
-            )
+        self._seconds = whole(busy)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave the classifier as it was, and the folder to others."""
+        """Leave the classifier as it was, and the folder to others.
+
+        Below all else it says how long ranks waited for each other.
+        """
         self._release()
+        seconds, self._seconds = self._seconds, []
+        if len(seconds) > 1:
+            rank_zero_info(
+                f"{len(seconds)} processes were busy for {min(seconds):.1f} to {max(seconds):.1f} "
+                f"s: {waiting_share(seconds):.1%} of their time they waited for the slowest."
+            )
         if isinstance(pl_module, ImageClassifier):
             pl_module.keep_errors = False
 
@@ -209,7 +210,6 @@ class ResultsWriter(Callback):
     on_predict_epoch_start = on_validation_epoch_start = on_test_epoch_start
     on_predict_batch_end = on_validation_batch_end = on_test_batch_end
     on_predict_epoch_end = on_validation_epoch_end = on_test_epoch_end
-    on_predict_end = on_validation_end = on_test_end
 
     def _take_lock(self) -> None:
         self._release()

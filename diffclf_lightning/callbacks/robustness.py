@@ -8,14 +8,19 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from rich.console import Console
+from torch import Tensor
 
+from diffclf_lightning.callbacks.beside import beside_results
 from diffclf_lightning.callbacks.results import results_folder, tested_classifier
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics import Accuracy, ClassificationReport
+from diffclf_lightning.paths import path_of
 from diffclf_lightning.robustness import Comparison, Model, Pair, Settings, compare_all, get_scale
 from diffclf_lightning.robustness.figure import no_figure
 from diffclf_lightning.robustness.report import show, write
 from diffclf_lightning.robustness.sources import DEFAULT_BASELINES, read_baselines
+
+COMMAND = "diffclf robustness"
 
 
 class EffectiveRobustness(Callback):
@@ -49,7 +54,7 @@ class EffectiveRobustness(Callback):
         self.tables = read_baselines(baselines)
         self.pairs = [Pair.parse(pair) for pair in pairs]
         self.settings = Settings(get_scale(scale), min_r_squared)
-        self.folder, self.name = folder, name
+        self.folder, self.name = None if folder is None else path_of(folder), name
         self.comparisons: list[Comparison] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -81,10 +86,16 @@ class EffectiveRobustness(Callback):
             for name, report in classifier.reports.items()
             if isinstance(report, ClassificationReport)
         }
-        try:
-            self.comparisons = self._compare(classifier, accuracies)
-        except InputError as error:  # the run is over: its results must not be lost
-            rank_zero_warn(f"There is no effective robustness. {error}")
+        folder = results_folder(trainer)
+        with beside_results("Comparing with baselines", folder, f"`{COMMAND} {folder}` compares."):
+            try:
+                self.comparisons = self._compare(classifier, accuracies)
+            except InputError as error:
+                rank_zero_warn(f"There is no effective robustness. {error}")
+            pl_module.log_dict(self._values())
+
+    def _values(self) -> dict[str, Tensor]:
+        """What is logged."""
         values: dict[str, float] = {}
         for comparison in self.comparisons:
             row, name = comparison.rows[0], f"{comparison.pair.ood}/effective_robustness"
@@ -93,16 +104,18 @@ class EffectiveRobustness(Callback):
             values[name] = row.robustness.effective
             if (interval := row.robustness.interval) is not None:
                 values |= {f"{name}_lower": interval.lower, f"{name}_upper": interval.upper}
-        pl_module.log_dict({k: torch.tensor(v, dtype=torch.float32) for k, v in values.items()})
+        return {k: torch.tensor(v, dtype=torch.float32) for k, v in values.items()}
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Print, write and draw, on one rank, when all else of the run is done."""
         if stage != "test" or not self.comparisons or not trainer.is_global_zero:
             return
-        show(self.comparisons, Console(), lines=False)
-        folder = self.folder or results_folder(trainer)
-        if folder is not None:
-            write(Path(folder), self.comparisons)
+        stored = results_folder(trainer)
+        again = f"`{COMMAND} {stored}` compares again."
+        with beside_results("Writing the comparison with baselines", stored, again):
+            show(self.comparisons, Console(), lines=False)
+            if (folder := self.folder or stored) is not None:
+                write(folder, self.comparisons)
 
     def _compare(
         self, module: LightningModule, accuracies: Mapping[str, Accuracy]

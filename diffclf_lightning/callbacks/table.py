@@ -7,7 +7,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from diffclf_lightning.callbacks.beside import beside_results
 from diffclf_lightning.callbacks.results import results_folder
 from diffclf_lightning.image_classifier import ImageClassifier
 from diffclf_lightning.metrics import Report
@@ -23,14 +25,14 @@ class ReportTable(Callback):
         """Print on one rank; validation within ``fit`` is left to the progress bar."""
         if trainer.state.fn == TrainerFn.FITTING or not trainer.is_global_zero:
             return
-        console = Console()
-        if isinstance(pl_module, ImageClassifier) and pl_module.reports:
-            console.print(report_table(pl_module.reports))
-            for name, value in pl_module.fitted.items() if trainer.validating else ():
-                console.print(f"{name}: {value:.4g}", highlight=False)
-        folder = results_folder(trainer)
-        if folder is not None:
-            console.print(f"Results: {folder}", soft_wrap=True, highlight=False, markup=False)
+        console, folder = Console(), results_folder(trainer)
+        with beside_results("Printing the table", folder, f"`diffclf compare {folder}` prints it."):
+            if isinstance(pl_module, ImageClassifier) and pl_module.reports:
+                console.print(report_table(pl_module.reports))
+                for name, value in pl_module.fitted.items() if trainer.validating else ():
+                    console.print(f"{name}: {value:.4g}", highlight=False, markup=False)
+            if folder is not None:
+                console.print(f"Results: {folder}", soft_wrap=True, highlight=False, markup=False)
 
     on_predict_end = on_validation_end = on_test_end
 
@@ -50,7 +52,7 @@ def report_table(reports: Mapping[str, Report]) -> Table:
             notes.append(f"{share} half full; a larger --data.batch_size fills them")
     table = Table(
         box=SIMPLE_HEAD,
-        caption="\n".join(notes),
+        caption=Text("\n".join(notes)),
         caption_justify="left",
         pad_edge=False,
         collapse_padding=True,
@@ -61,5 +63,5 @@ def report_table(reports: Mapping[str, Report]) -> Table:
     for name, cells in rows.items():
         for place, row in enumerate(cells):
             title = f"  {row.get('', '')}" if place else name
-            table.add_row(title, *(row.get(heading, "") for heading in headings))
+            table.add_row(Text(title), *(row.get(heading, "") for heading in headings))
     return table

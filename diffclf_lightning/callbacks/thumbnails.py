@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diffclf_lightning.answers import Predictions, as_batch
+from diffclf_lightning.callbacks.beside import beside_results
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluated_set import EvaluatedSet
 
@@ -56,7 +57,11 @@ class Thumbnails:
             place = self._seen.get(current.name, 0)
             self._seen[current.name] = place + 1
             wanted = place % step == 0 and place // step < self.most
-            column.append(encoded(image[row]) if wanted and isinstance(image, Tensor) else None)
+            picture = None
+            if wanted and isinstance(image, Tensor):
+                with beside_results(f"Making a thumbnail of {current.name!r}", None, ""):
+                    picture = encoded(image[row])
+            column.append(picture)
         return column
 
 

@@ -11,6 +11,7 @@ from diffclf_lightning.extras import needed
 from diffclf_lightning.figures.over_trials import PolicyCurve
 from diffclf_lightning.figures.single_times import SingleTimes
 from diffclf_lightning.figures.two_candidates import TwoCandidates
+from diffclf_lightning.files import draw_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +65,7 @@ def draw_two_candidates(numbers: TwoCandidates, file: Path) -> None:
             axis.set_xlabel("time t")
         for axis in axes[1:]:
             axis.axhline(0, color=GUIDE, lw=0.7, ls=":")
-        _save(figure, file)
+        draw_whole(figure, file)
 
 
 def draw_single_times(numbers: SingleTimes, own: float, chance: float, file: Path) -> None:
@@ -80,7 +81,7 @@ def draw_single_times(numbers: SingleTimes, own: float, chance: float, file: Pat
         axis.set(xlim=(0, 1), ylim=(0, 106), xlabel="time t", ylabel="accuracy, %")
         said = f"One timestep alone, {numbers.images} images; best at t = {numbers.best:.3g}"
         axis.set_title(f"{said}\nband: 99.5% interval", loc="left")
-        _save(figure, file)
+        draw_whole(figure, file)
 
 
 def draw_over_trials(curves: Sequence[PolicyCurve], file: Path) -> None:
@@ -114,7 +115,7 @@ def draw_over_trials(curves: Sequence[PolicyCurve], file: Path) -> None:
             "has an axis of its own)",
             fontsize=8,
         )
-        _save(figure, file)
+        draw_whole(figure, file)
 
 
 def _each_noise(
@@ -145,9 +146,3 @@ def _figure(
         kind = needed("matplotlib.figure", "figures").Figure
         figure: Figure = kind(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots(rows, columns, squeeze=False).tolist()
-
-
-def _save(figure: "Figure", file: Path) -> None:
-    partial = file.with_name(f"{file.name}.partial")
-    figure.savefig(partial, format="png", dpi=150)
-    partial.replace(file)

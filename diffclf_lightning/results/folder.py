@@ -28,6 +28,7 @@ from diffclf_lightning.answers import Predictions
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.files import PARTIAL, appearing, made, write_whole
 from diffclf_lightning.metrics import Report
+from diffclf_lightning.paths import path_of
 from diffclf_lightning.results.description import CANDIDATES, RunDescription
 from diffclf_lightning.results.parts import Parts
 from diffclf_lightning.results.rows import COMMON, StoredRows, rows_of
@@ -45,7 +46,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = path_of(path)
         self.images, self.parts = self.path / "images.parquet", Parts(self.path / "parts")
         self.summary_file, self.run_file = self.path / "summary.json", self.path / "run.json"
         self.described = RunDescription(self.run_file)

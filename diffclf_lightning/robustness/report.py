@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from diffclf_lightning.files import write_whole
+from diffclf_lightning.files import draw_whole, write_whole
 from diffclf_lightning.metrics import Accuracy, Interval
 from diffclf_lightning.robustness.comparison import Comparison, Point, Row
 from diffclf_lightning.robustness.figure import NO_LINE, OUTSIDE, draw, no_figure
@@ -59,7 +59,7 @@ def write(folder: Path, comparisons: Sequence[Comparison]) -> None:
         file = folder / f"robustness-{source}.png"
         file.unlink(missing_ok=True)
         if with_lines and not no_figure():
-            draw(with_lines).savefig(file, dpi=150, bbox_inches="tight")
+            draw_whole(draw(with_lines), file, bbox_inches="tight")
 
 
 def notes(comparisons: Sequence[Comparison]) -> list[str]:

@@ -1,0 +1,50 @@
+"""Paths as they are typed, and names of files."""
+
+import hashlib
+from pathlib import Path
+
+from diffclf_lightning.errors import InputError
+
+LONGEST = 100
+"""Bytes of a name of a file, which gets a beginning and an ending: file systems take 255."""
+PLAIN = "-_.+"
+"""Beside letters and digits of any script."""
+
+
+def path_of(given: str | Path) -> Path:
+    """A path as it is meant: ``~`` is the home folder, which shells leave in ``--flag=~/x``.
+
+    Args:
+        given: The path as it was typed.
+
+    Raises:
+        InputError: If it begins with ``~`` and a user that is not known here.
+    """
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as error:
+        raise InputError(
+            f"Expected a path whose home folder is known, but got {str(given)!r}. Write the whole "
+            "path, or './~...' for a folder of that name."
+        ) from error
+
+
+def file_name(name: str) -> str:
+    """A name as a part of the name of a file, another one for every name.
+
+    A name of letters, digits, ``-``, ``_``, ``.`` and ``+`` stays as it is. In others hyphens stand
+    for what file systems or shells may refuse, and a hash of the whole name follows.
+
+    Args:
+        name: Any text, as the name of a set.
+
+    Example:
+        >>> file_name("imagenet_v2"), file_name("data/a b")
+        ('imagenet_v2', 'data-a-b-e27ad5fd')
+    """
+    plain = "".join(letter if letter.isalnum() or letter in PLAIN else "-" for letter in name)
+    short = plain.encode()[:LONGEST].decode(errors="ignore")
+    if short == name and not name.startswith(".") and name:
+        return name
+    digest = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=4).hexdigest()
+    return f"{short.lstrip('.-')}-{digest}".lstrip("-")
