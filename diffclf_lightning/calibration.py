@@ -3,15 +3,18 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite
 from pathlib import Path
 
 from diffclf_lightning.calibration_entries import check_entries
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import Racing, Strategy, TimeGrid
 from diffclf_lightning.files import write_whole
+from diffclf_lightning.paths import path_of
+from diffclf_lightning.ranges import check_number
 
 FILE = "calibration.json"
+HOTTEST = 1e12
+"""Highest temperature: those that are fitted end at 1e8, and of higher ones products overflow."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Calibration:
         Raises:
             InputError: If there is none, or an entry is not what it should be.
         """
-        file = Path(path).expanduser()
+        file = path_of(path)
         file = file / FILE if file.is_dir() else file
         try:
             content = json.loads(file.read_text())
@@ -112,10 +115,7 @@ def settled_temperature(
     if temperature is not None and calibration is not None:
         raise InputError("Expected either `calibration` or `temperature`, but got both. Drop one.")
     if temperature is not None:
-        if not (temperature > 0 and isfinite(temperature)):
-            raise InputError(
-                f"Expected argument `temperature` above 0 and finite, but got {temperature}."
-            )
+        check_number("temperature", temperature, above=0, most=HOTTEST)
         return temperature, True
     fitted = own if own is not None and own.score == score else None
     if calibration is not None:
@@ -127,6 +127,7 @@ def settled_temperature(
             )
     if fitted is None or fitted.temperature is None:
         return 1.0, False
+    check_number("temperature", fitted.temperature, above=0, most=HOTTEST)
     return fitted.temperature, True
 
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
+from diffclf_lightning.paths import path_of
 
 if TYPE_CHECKING:
     from diffclf_lightning.classifier import DiffusionClassifier
@@ -80,7 +81,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     classifier = _classifier(options)
     guesses = _classified(classifier, files, names)
     if options.save_figure:
-        _draw(Path(options.save_figure).expanduser(), classifier, files, guesses)
+        _draw(path_of(options.save_figure), classifier, files, guesses)
     if options.json:
         plain = [_plain(file, guess) for file, guess in zip(files, guesses, strict=True)]
         sys.stdout.write(json.dumps(plain, indent=2) + "\n")
@@ -163,7 +164,7 @@ def _names(options: argparse.Namespace) -> list[str] | None:
         return _distinct("--names", [part.strip() for part in parts])
     if not options.prompts:
         return None
-    file = Path(options.prompts[0]).expanduser()
+    file = path_of(options.prompts[0])
     if len(options.prompts) > 1 or not file.is_file():
         return _distinct("--prompts", options.prompts)
     text = file.read_text(encoding="utf-8-sig")

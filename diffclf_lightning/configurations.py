@@ -6,6 +6,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import named, path_of
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -27,8 +28,8 @@ def find_config(name: str) -> str:
     Raises:
         InputError: If there is neither.
     """
-    if Path(name).is_file():
-        return name
+    if path_of(name).is_file():
+        return named(name)
     if name in shipped_configs():
         return str(CONFIGS / f"{name}.yaml")
     close = get_close_matches(name, shipped_configs(), n=3, cutoff=0.5)
@@ -48,7 +49,7 @@ def matching_configs(pattern: str) -> list[str]:
     Returns:
         Files and names, each in alphabetical order.
     """
-    path = Path(pattern)
+    path = path_of(pattern)
     files = sorted(map(str, Path(path.anchor).glob(str(path.relative_to(path.anchor)))))
     depth = pattern.count("/")
     shipped = [n for n in shipped_configs() if n.count("/") == depth and fnmatch(n, pattern)]

@@ -9,6 +9,7 @@ import pyarrow as pa
 from diffclf_lightning.answers import Predictions
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics import Report
+from diffclf_lightning.paths import text_of
 from diffclf_lightning.ranks import of_all_ranks
 from diffclf_lightning.results import COMMON, StoredRows, rows_of
 from diffclf_lightning.tasks import Task
@@ -106,7 +107,7 @@ class EvaluatedSet:
                 self.skipped += 1
                 continue
             name = str(index) if self.indices is not None else f"unordered-{self.rank}-{index}"
-            own.append((row, name if keys is None else str(keys[row])))
+            own.append((row, name if keys is None else text_of(keys[row])))
         self._named = keys is not None or self.indices is not None
         self.taken = own
         return own

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.images import UNREADABLE, Transform, open_image
+from diffclf_lightning.paths import path_of
 
 AnyImage = Image.Image | str | Path | NDArray[Any] | Tensor
 """A PIL image, a file, an array ``(height, width[, channels])``, or a tensor ``(channels, height,
@@ -97,7 +98,7 @@ def _as_pil(image: AnyImage) -> Image.Image:
         return image
     if isinstance(image, str | Path):
         try:
-            return open_image(Path(image).expanduser())
+            return open_image(path_of(image))
         except UNREADABLE as error:
             raise InputError(
                 f"Expected an image that can be read, but got {str(image)!r} "

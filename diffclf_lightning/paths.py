@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from diffclf_lightning.errors import InputError
 
@@ -27,6 +28,20 @@ def path_of(given: str | Path) -> Path:
             f"Expected a path whose home folder is known, but got {str(given)!r}. Write the whole "
             "path, or './~...' for a folder of that name."
         ) from error
+
+
+def named(given: str | Path) -> str:
+    """A name that may be a path: one that begins with ``~`` is one, all others stay as they are."""
+    return str(path_of(given)) if str(given).startswith("~") else str(given)
+
+
+def text_of(name: Any) -> str:
+    """The name of a set or a sample as text that can be stored, whatever it was given as.
+
+    Args:
+        name: Anything; names of files that are no UTF-8 are among it.
+    """
+    return str(name).encode(errors="backslashreplace").decode()
 
 
 def file_name(name: str) -> str:

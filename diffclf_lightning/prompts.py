@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from diffclf_lightning.candidates import Candidates
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import path_of
 
 Reduction = Literal["min", "mean"]
 
@@ -96,7 +97,7 @@ class PromptFile(Prompts):
     """
 
     def __init__(self, file: str | Path) -> None:
-        self.file = Path(file).expanduser()
+        self.file = path_of(file)
 
     def candidates(self, classnames: Sequence[str] | None) -> Candidates:
         column, rows = self._rows()

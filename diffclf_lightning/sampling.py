@@ -10,6 +10,9 @@ from typing import Any
 
 from torch.utils.data import DistributedSampler, SequentialSampler
 
+from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import text_of
+
 
 def named_loaders(loaders: Any, prefix: str) -> dict[str, Any]:
     """Loaders by set name, in the order in which Lightning numbers them.
@@ -17,9 +20,18 @@ def named_loaders(loaders: Any, prefix: str) -> dict[str, Any]:
     Args:
         loaders: A loader, a sequence of loaders, or a mapping from names to loaders.
         prefix: Name of a loader that has none.
+
+    Raises:
+        InputError: If two sets have the same name.
     """
     if isinstance(loaders, Mapping):
-        return dict(loaders)
+        named = {text_of(name): loader for name, loader in loaders.items()}
+        if len(named) < len(loaders):
+            raise InputError(
+                f"Expected sets of different names, but got {', '.join(map(repr, loaders))}, of "
+                "which two read the same. Rename one."
+            )
+        return named
     if isinstance(loaders, Sequence):
         names = [prefix] if len(loaders) == 1 else [f"{prefix}_{i}" for i in range(len(loaders))]
         return dict(zip(names, loaders, strict=True))

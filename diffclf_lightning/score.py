@@ -9,14 +9,14 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from diffclf_lightning.answers import Answer, Batch, Predictions
-from diffclf_lightning.calibration import settled_temperature
+from diffclf_lightning.calibration import HOTTEST, settled_temperature
 from diffclf_lightning.callbacks.table import report_table
-from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import ErrorTable, Score
 from diffclf_lightning.files import write_whole
 from diffclf_lightning.fitted_with import FittedWith
 from diffclf_lightning.metrics import Report
 from diffclf_lightning.paths import file_name
+from diffclf_lightning.ranges import check_number
 from diffclf_lightning.results import (
     RunFolder,
     candidates_of,
@@ -94,8 +94,8 @@ def rescored(
     Raises:
         InputError: If the folder holds no errors, or not those that the score needs.
     """
-    if temperature is not None and not 0 < temperature < float("inf"):
-        raise InputError(f"Expected --temperature above 0 and finite, but got {temperature}.")
+    if temperature is not None:
+        check_number("--temperature", temperature, above=0, most=HOTTEST)
     description = run.description()
     given = temperature is not None or calibration is not None
     temperature, calibrated = settled_temperature(temperature, calibration, None, score.name)

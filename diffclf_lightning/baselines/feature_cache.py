@@ -28,6 +28,7 @@ from diffclf_lightning.baselines.features import DenoiserFeatures
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import pixel_bytes
 from diffclf_lightning.files import write_whole
+from diffclf_lightning.paths import path_of
 
 SHARD, AT_ONCE = 256, 16
 """Images of a shard, and of a forward pass: fixed, so that a shard has the same bytes each time."""
@@ -59,7 +60,7 @@ class FeatureCache:
     _said: bool = False
 
     def __post_init__(self) -> None:
-        self.folder = Path(self.folder).expanduser()
+        self.folder = path_of(self.folder)
         own, file = self.features.describe(), self.folder / IDENTITY
         if file.is_file():
             stored = _read_json(file) or {}

@@ -8,6 +8,7 @@ import torch
 
 from diffclf_lightning.baselines.discriminative import DiscriminativeClassifier
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import path_of
 
 
 def load_baseline(path: str | Path, argument: str = "path") -> DiscriminativeClassifier:
@@ -23,7 +24,7 @@ def load_baseline(path: str | Path, argument: str = "path") -> DiscriminativeCla
     Raises:
         InputError: If there is no such file, or it is of something else.
     """
-    file = Path(path).expanduser()
+    file = path_of(path)
     key = DiscriminativeClassifier.CHECKPOINT_HYPER_PARAMS_KEY
     try:
         stored = torch.load(file, map_location="cpu", weights_only=True)

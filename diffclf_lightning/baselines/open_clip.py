@@ -13,6 +13,7 @@ from diffclf_lightning.baselines.contrastive import ContrastiveClassifier
 from diffclf_lightning.baselines.logits import Preprocessing
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
+from diffclf_lightning.paths import named, path_of
 
 HUB, FOLDER = "hf-hub:", "local-dir:"
 """How open_clip's names of models on the hub and in folders begin."""
@@ -47,7 +48,7 @@ class OpenClipZeroShot(ContrastiveClassifier):
 
     def __init__(self, model: str, pretrained: str | None = None, **kwargs: Any) -> None:
         open_clip = needed("open_clip", "clip")
-        source = _source(model)
+        source, pretrained = _source(model), pretrained and named(pretrained)
         if source.startswith((HUB, FOLDER)):
             _check_alone(model, pretrained)
         else:
@@ -86,7 +87,7 @@ def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
 
 def _source(model: str) -> str:
     """The name of a model for open_clip."""
-    folder = Path(model.removeprefix(FOLDER)).expanduser()
+    folder = path_of(model.removeprefix(FOLDER))
     if model.startswith(EMBEDDED) and not folder.exists():
         folder = ASSETS / model.removeprefix(EMBEDDED)
         if not (folder / CONFIG).is_file():

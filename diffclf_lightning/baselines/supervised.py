@@ -14,6 +14,7 @@ from diffclf_lightning.checkpoints import NOT_STORED
 from diffclf_lightning.denoisers import Denoiser
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.image_classifier import VALIDATION
+from diffclf_lightning.paths import path_of
 from diffclf_lightning.sampling import named_loaders
 from diffclf_lightning.weights import checksum
 
@@ -72,7 +73,7 @@ class FeatureClassifier(DiscriminativeClassifier):
         super().__init__(head, preprocessing, name, **kwargs)
         self._head = sizes
         self.features, self.num_classes = features, num_classes
-        self.cache = None if cache is None else FeatureCache(features, Path(cache))
+        self.cache = None if cache is None else FeatureCache(features, path_of(cache))
 
     @property
     def awaits_checkpoint(self) -> bool:

@@ -15,6 +15,8 @@ from diffclf_lightning.baselines.logits import Preprocessing
 from diffclf_lightning.classnames import imagenet_classes
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.images import image_shape
+from diffclf_lightning.paths import named
+from diffclf_lightning.ranges import check_number
 
 STRIDE, LARGEST = 32, 224
 """Pixels a step of a convolutional network's last stage; the largest side taken from data."""
@@ -57,6 +59,7 @@ class TimmClassifier(DiscriminativeClassifier):
         model_args: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        checkpoint_path = checkpoint_path and named(checkpoint_path)
         sizes: dict[str, Any] = {
             "num_classes": num_classes,
             "in_chans": in_chans,
@@ -183,6 +186,8 @@ def _of_channels(
             f"Expected argument `{name}` to have {channels} values, one a channel, but got "
             f"{list(given)}."
         )
+    for value in given or ():
+        check_number(name, value, **({"above": 0.0} if name == "std" else {}))
     if given is not None:
         return tuple(given)
     return tuple(own) if len(own) == channels else (sum(own) / len(own),) * channels

@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from diffclf_lightning.callbacks.results import results_folder
 from diffclf_lightning.denoisers.lora_files import check_written
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import path_of
 
 
 class Export(Callback):
@@ -28,7 +29,7 @@ class Export(Callback):
     """Its folder in that of the run."""
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        self.folder = None if folder is None else Path(folder)
+        self.folder = None if folder is None else path_of(folder)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Know the folder before the first step."""

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import path_of
 
 ENTRIES = ("ema", "model", "state_dict")
 """Where training scripts put weights among other things, the averaged ones first."""
@@ -53,7 +54,7 @@ class Checkpoint:
         Raises:
             InputError: If it holds anything else; nothing in it is run.
         """
-        file = Path(file).expanduser()
+        file = path_of(file)
         if not file.is_file():
             raise InputError(f"Expected WEIGHTS to be a file, but there is no {str(file)!r}.")
         content: Any = _safetensors(file) if file.suffix == ".safetensors" else _torch(file)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from diffclf_lightning.convert.names import names_of
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import path_of
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -72,7 +73,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         InputError: If an argument is wrong, or the weights are not of the given kind.
     """
     options = parser().parse_args(list(args))
-    out = options.out.expanduser()
+    out = path_of(options.out)
     if out.exists():
         raise InputError(f"Expected --out to be a new folder, but {str(out)!r} is there already.")
     partial = out.with_name(f"{out.name}.partial")
@@ -85,7 +86,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         raise InputError(f"Expected --heads to be at least 1, but got {options.heads}.")
     names = names_of(options.names)
 
-    if options.kind == "dit" and not Path(options.weights).expanduser().is_file():
+    if options.kind == "dit" and not path_of(options.weights).is_file():
         denoiser = _of_pipeline(options)
     else:
         denoiser = _of_file(options, names)
@@ -125,7 +126,7 @@ def _of_pipeline(options: argparse.Namespace) -> "ClassConditionalDenoiser":
                 f"Expected no --{flag} with a pipeline, which has its own, but got {value!r}. "
                 f"Leave it out, or give a file as WEIGHTS; {options.weights!r} is none."
             )
-    folder = Path(options.weights).expanduser()
+    folder = path_of(options.weights)
     named = HUB_ID.fullmatch(options.weights) and not options.weights.endswith(FILES)
     if not folder.is_dir() and not named:
         raise InputError(
@@ -140,7 +141,7 @@ def _autoencoder(name: str) -> "AutoencoderKL":
 
     from diffclf_lightning.denoisers.wholeness import said
 
-    folder = Path(name).expanduser()
+    folder = path_of(name)
     path = str(folder / "vae") if (folder / "vae").is_dir() else name
     expected = "Expected --vae to be an autoencoder of Stable Diffusion (hub id or folder)"
     try:

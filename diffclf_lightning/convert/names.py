@@ -1,10 +1,10 @@
 """Class names of converted weights, which hold none themselves."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from diffclf_lightning.classnames import imagenet_classes
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import path_of
 
 IMAGENET = 1000
 """Number of classes that are taken for ImageNet's."""
@@ -21,7 +21,7 @@ def names_of(given: Sequence[str] | None) -> list[str] | None:
     """
     if given is None:
         return None
-    file = Path(given[0]).expanduser()
+    file = path_of(given[0])
     if len(given) == 1 and file.is_file():
         try:
             parts = file.read_text(encoding="utf-8-sig").splitlines()

@@ -14,6 +14,7 @@ from diffclf_lightning.datamodules.checks import check_count
 from diffclf_lightning.datamodules.image_captions import json_lines
 from diffclf_lightning.datamodules.matching import Example, ExampleSet, MatchingSets
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import path_of
 
 
 class Winoground(MatchingSets):
@@ -37,7 +38,7 @@ class Winoground(MatchingSets):
         self, root: str | Path | None = None, revision: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.root = None if root is None else Path(root).expanduser()
+        self.root = None if root is None else path_of(root)
         self.revision = revision
 
     def prepare_data(self) -> None:
@@ -146,8 +147,8 @@ class SugarCrepe(MatchingSets):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.root = Path(root).expanduser()
-        self.images = self.root / "val2017" if images is None else Path(images).expanduser()
+        self.root = path_of(root)
+        self.images = self.root / "val2017" if images is None else path_of(images)
         unknown = [kind for kind in kinds or () if kind not in self.every]
         if unknown:
             raise InputError(
@@ -199,7 +200,7 @@ class WhatsUp(MatchingSets):
         super().__init__(**kwargs)
         if subset not in self.files:
             raise InputError(f"Expected argument `subset` to be 'A' or 'B', but got {subset!r}.")
-        self.root, self.subset, self.grouped = Path(root).expanduser(), subset, grouped
+        self.root, self.subset, self.grouped = path_of(root), subset, grouped
 
     def find(self) -> dict[str, ExampleSet]:
         name = self.files[self.subset]

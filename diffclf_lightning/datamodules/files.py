@@ -8,6 +8,7 @@ from typing import Any
 from diffclf_lightning.datamodules.own import OwnImage, OwnImages
 from diffclf_lightning.datamodules.sets import SUFFIXES, image_files, say_left_out
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import path_of
 
 
 class ImageFiles(OwnImages):
@@ -41,7 +42,7 @@ class ImageFiles(OwnImages):
     def read(self) -> list[OwnImage]:
         files: dict[Path, None] = {}
         for path in self.paths:
-            files |= dict.fromkeys(self._found(Path(path).expanduser()))
+            files |= dict.fromkeys(self._found(path_of(path)))
         if not files:
             raise InputError("Expected argument `paths` to name images, but got an empty list.")
         return [OwnImage(file, file.as_posix(), None) for file in files]

@@ -7,6 +7,7 @@ from typing import Any
 
 from diffclf_lightning.datamodules.matching import Example, ExampleSet, MatchingSets
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import path_of
 
 
 class ImageCaptions(MatchingSets):
@@ -29,8 +30,8 @@ class ImageCaptions(MatchingSets):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.file = Path(file).expanduser()
-        self.root = self.file.parent if root is None else Path(root).expanduser()
+        self.file = path_of(file)
+        self.root = self.file.parent if root is None else path_of(root)
         self.name: str = name or self.file.stem
 
     def find(self) -> dict[str, ExampleSet]:

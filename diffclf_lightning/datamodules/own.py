@@ -20,6 +20,7 @@ from diffclf_lightning.datamodules.splits import seeded_splits
 from diffclf_lightning.datamodules.subset import balanced_order, few_shot
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.images import colour_of
+from diffclf_lightning.paths import path_of
 
 WHOLE = "whole"
 """The part that images without a split make."""
@@ -92,7 +93,7 @@ class OwnImages(ImageDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.root = Path(root).expanduser()
+        self.root = path_of(root)
         self.name, self.metric, self.seed = name, metric, seed
         self.val_share, self.test_share = val_share, test_share
         self.augment, self.background, self.shots = augment, background, shots

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from diffclf_lightning.datamodules.base import ImageDataModule, ImageSet
 from diffclf_lightning.datamodules.checks import checked
+from diffclf_lightning.paths import path_of
 
 Metric = Literal["accuracy", "mean_per_class_accuracy"]
 
@@ -20,7 +21,7 @@ class StoredSets(ImageDataModule):
 
     def __init__(self, root: str | Path, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.root = Path(root).expanduser()
+        self.root = path_of(root)
         self._sets: dict[str, ImageSet] = {}
 
     @abstractmethod

@@ -12,6 +12,7 @@ from diffclf_lightning.datamodules.own import OwnImage, OwnImages
 from diffclf_lightning.datamodules.sets import missing_files
 from diffclf_lightning.datamodules.splits import split_of
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import path_of
 
 OPTIONAL = ("label", "split", "set")
 
@@ -42,7 +43,7 @@ class ImageCSV(OwnImages):
         classnames: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        self.file = Path(file).expanduser()
+        self.file = path_of(file)
         super().__init__(self.file.parent if root is None else root, name, classnames, **kwargs)
 
     @cached_property

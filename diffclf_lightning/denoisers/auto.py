@@ -15,6 +15,7 @@ from diffclf_lightning.denoisers.source import remembered
 from diffclf_lightning.denoisers.wholeness import unusable
 from diffclf_lightning.devices import DType, Offload
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import named
 
 ASSETS = Path(__file__).parents[1] / "assets"
 EMBEDDED = "diffclf/"
@@ -119,7 +120,7 @@ class AutoDenoiser:
         Raises:
             InputError: If there is no usable pipeline, or its family does not take an argument.
         """
-        path = _resolve(pretrained_model_name_or_path)
+        path, config = _resolve(pretrained_model_name_or_path), config and named(config)
         hub: dict[str, Any] = {"revision": revision, "cache_dir": cache_dir}
         hub["local_files_only"] = local_files_only
         if Path(path).is_file():
@@ -183,7 +184,7 @@ def family_of(path: str, index: Mapping[str, Any]) -> type[PipelineDenoiser]:
 
 def _resolve(name: str) -> str:
     if not name.startswith(EMBEDDED) or Path(name).exists():
-        return name
+        return named(name)
     folder = ASSETS / name.removeprefix(EMBEDDED)
     if not (folder / "model_index.json").is_file():
         known = sorted(EMBEDDED + p.parent.name for p in ASSETS.glob("*/model_index.json"))

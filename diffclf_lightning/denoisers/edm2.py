@@ -5,7 +5,6 @@ Their weights come in a layout of their own; ``diffclf convert`` makes pipeline 
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 
 from diffusers import DiffusionPipeline
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
@@ -19,6 +18,7 @@ from diffclf_lightning.denoisers.transforms import ADMCrop
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import Timesteps, TimeWeight
 from diffclf_lightning.evaluation.noised import broadcast
+from diffclf_lightning.paths import path_of
 
 SIGMA_DATA = 0.5
 """Standard deviation of data, latents included."""
@@ -95,7 +95,7 @@ class EDM2Weight(TimeWeight):
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        where = Path(folder).expanduser()
+        where = path_of(folder)
         learned: dict[str, Tensor] = {}
         for file in sorted(where.glob("unet/*.safetensors")):
             with safe_open(file, framework="pt") as opened:

@@ -23,6 +23,7 @@ from diffclf_lightning.denoisers.conditioning import Conditioning
 from diffclf_lightning.denoisers.schedules import Schedule, VariancePreserving
 from diffclf_lightning.evaluation import Noised, Prediction
 from diffclf_lightning.evaluation.noised import broadcast
+from diffclf_lightning.ranges import check_number
 
 
 class GaussianDenoiser(Denoiser):
@@ -45,6 +46,8 @@ class GaussianDenoiser(Denoiser):
         max_log_snr: float = 10.0,
         schedule: Schedule | None = None,
     ) -> None:
+        check_number("std", std, least=0)
+        check_number("max_log_snr", max_log_snr, above=0)
         self.max_log_snr = max_log_snr
         abar = expit(np.linspace(max_log_snr, -max_log_snr, num_train_timesteps))
         betas = 1 - abar / np.append(1, abar[:-1])

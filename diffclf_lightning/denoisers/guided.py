@@ -7,6 +7,7 @@ from torch import Tensor
 from diffclf_lightning.denoisers.distilled import GUIDANCE
 from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.ranges import check_number
 
 
 class GuidanceDistilled(TextConditionalDenoiser):
@@ -20,7 +21,7 @@ class GuidanceDistilled(TextConditionalDenoiser):
         **options: As :class:`~diffclf_lightning.denoisers.TextConditionalDenoiser` takes them.
 
     Raises:
-        InputError: If ``guidance`` is given to a network that is not told it.
+        InputError: If ``guidance`` is below 0, or given to a network that is not told it.
     """
 
     options = frozenset({"guidance"})
@@ -28,6 +29,8 @@ class GuidanceDistilled(TextConditionalDenoiser):
     def __init__(
         self, *, guidance: float | None = None, image_size: int | None = None, **options: Any
     ) -> None:
+        if guidance is not None:
+            check_number("guidance", guidance, least=0)
         super().__init__(image_size=image_size, **options)
         if guidance is not None and not self.config.guidance_embeds:
             raise InputError(

@@ -13,6 +13,7 @@ from torch import nn
 from diffclf_lightning.denoisers.base import Denoiser
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
+from diffclf_lightning.ranges import check_number
 from diffclf_lightning.weights import checksum
 
 ATTENTION = (
@@ -49,8 +50,8 @@ class LoRA:
     ) -> None:
         if rank < 1:
             raise InputError(f"Expected argument `rank` to be at least 1, but got {rank}.")
-        if alpha is not None and not alpha > 0:
-            raise InputError(f"Expected argument `alpha` to be above 0, but got {alpha}.")
+        if alpha is not None:
+            check_number("alpha", alpha, above=0)
         if not 0 <= dropout < 1:
             raise InputError(f"Expected argument `dropout` in [0, 1), but got {dropout}.")
         self.rank, self.alpha, self.dropout = rank, alpha, dropout

@@ -18,6 +18,7 @@ from diffclf_lightning.denoisers.lora import layers_of
 from diffclf_lightning.denoisers.wholeness import said
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
+from diffclf_lightning.paths import named
 
 STRANGE = re.compile(
     r"unexpected keys.*?model:\W*([\w.]+\w)|^(\S.*?) *\|[^|\n]*UNEXPECTED", re.MULTILINE
@@ -45,6 +46,7 @@ def check_adapters(
         )
     needed("peft", "lora")
     adapters = dict(lora) if isinstance(lora, Mapping) else {str(lora): 1.0}
+    adapters = {named(path): weight for path, weight in adapters.items()}
     if not adapters:
         raise InputError(
             "Expected argument `lora` to name an adapter, but got none. Give a file, a folder or a "

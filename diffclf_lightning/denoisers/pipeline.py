@@ -30,6 +30,7 @@ from diffclf_lightning.denoisers.single_file import (
     load_single_file,
 )
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import named
 
 RENAMED = {"TokenizersBackend": "PreTrainedTokenizerFast"}
 """Names of transformers 5 that version 4 has under another; version 5 knows both."""
@@ -75,6 +76,7 @@ class PipelineDenoiser(Denoiser):
         ``options`` are further arguments of the constructor; the others, and errors, are those of
         :meth:`AutoDenoiser.from_pretrained`.
         """
+        path, config = named(path), config and named(config)
         if lora is not None:
             check_adapters(cls.pipeline_class, lora)
             if device_map is not None:  # to merge layers diffusers would place them anew

@@ -24,6 +24,7 @@ from diffclf_lightning.evaluation import (
     Timesteps,
     VTarget,
 )
+from diffclf_lightning.ranges import check_number
 
 Times = Sequence[Fraction] | Tensor
 """Exact times, or a tensor of times on the CPU."""
@@ -168,6 +169,7 @@ class FlowMatching(Schedule):
         reversed_time: bool = False,
     ) -> None:
         super().__init__(FlowTarget(sign), scheduler)
+        check_number("time_scale", time_scale, above=0)
         self.time_scale, self.reversed_time = time_scale, reversed_time
 
     def timestep(self, times: Times) -> Tensor:
@@ -209,6 +211,9 @@ class EDM(Schedule):
         scheduler: Any = None,
     ) -> None:
         super().__init__(SampleTarget(), scheduler)
+        check_number("sigma_min", sigma_min, above=0)
+        check_number("sigma_max", sigma_max, above=sigma_min)
+        check_number("rho", rho, above=0)
         self.sigma_min, self.sigma_max, self.rho = sigma_min, sigma_max, rho
 
     def timestep(self, times: Times) -> Tensor:

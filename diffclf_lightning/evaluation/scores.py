@@ -14,6 +14,7 @@ from torch import Tensor
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation.noised import Timesteps
 from diffclf_lightning.evaluation.ragged import parts, starts
+from diffclf_lightning.ranges import check_number
 
 if TYPE_CHECKING:
     from diffclf_lightning.evaluation.table import ErrorTable
@@ -108,9 +109,13 @@ class ExponentialWeight(TimeWeight):
 
     Args:
         rate: How fast the weight falls.
+
+    Raises:
+        InputError: If that is no finite number.
     """
 
     def __init__(self, rate: float = 7.0) -> None:
+        check_number("rate", rate)
         self.rate = rate
 
     def __call__(self, timesteps: Timesteps) -> Tensor:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from diffclf_lightning.configurations import find_config
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import path_of
 
 if TYPE_CHECKING:
     from diffclf_lightning.candidates import Condition
@@ -104,7 +105,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         "told": [[str(condition) for condition in each] for each in conditions],
         **sampler.describe(),
     }
-    tree = ImageTree(options.out.expanduser(), plan, identity)
+    tree = ImageTree(path_of(options.out), plan, identity)
     moved(denoiser, device)
     tree.begin()
     with tqdm(total=own, unit="image", desc="images", leave=False, disable=None) as bar:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import path_of
 from diffclf_lightning.results.folder import RunFolder
 
 
@@ -80,7 +81,7 @@ def run_folders(source: str | Path) -> list[Path]:
     Returns:
         Folders of runs, or else what is there; nothing where nothing is.
     """
-    path = Path(source).expanduser()
+    path = path_of(source)
     there = path.exists()
     pattern = str(path.relative_to(path.anchor))
     paths = [path] if there else sorted(Path(path.anchor).glob(pattern))

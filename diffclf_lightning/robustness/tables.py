@@ -16,6 +16,7 @@ from pathlib import Path
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics import Accuracy
+from diffclf_lightning.paths import path_of
 
 FOLDER = Path(__file__).parent / "data"
 OTHER_COLUMNS = ("model", "family", "standard")
@@ -74,7 +75,7 @@ def first_repeated(names: Iterable[str]) -> str | None:
 
 def read_table(name: str) -> Table:
     """Read a CSV file, or the shipped table of that name; an InputError names the wrong cell."""
-    file = FOLDER / f"{name}.csv" if name in shipped_tables() else Path(name).expanduser()
+    file = FOLDER / f"{name}.csv" if name in shipped_tables() else path_of(name)
     rows = _rows(file)
     columns = [column for column in rows[0] if column not in OTHER_COLUMNS]
     if not columns:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from diffclf_lightning.classnames import class_ids, imagenet_classes, is_imagenet
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import path_of
 
 IMAGENET = Path(__file__).parent / "data" / "imagenet.yaml"
 SHIPPED = {"imagenet": IMAGENET}
@@ -165,7 +166,7 @@ class Nodes:
 
 
 def _read(given: str | Path) -> Any:
-    file = SHIPPED.get(str(given), Path(given).expanduser())
+    file = SHIPPED.get(str(given), path_of(given))
     try:
         return yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

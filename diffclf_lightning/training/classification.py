@@ -16,6 +16,7 @@ from diffclf_lightning.candidates import Condition
 from diffclf_lightning.denoisers import Denoiser
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import Loss, Noised
+from diffclf_lightning.ranges import check_number
 
 
 class CandidateCrossEntropy:
@@ -45,10 +46,8 @@ class CandidateCrossEntropy:
         candidates: int | None = None,
     ) -> None:
         for name, value in (("weight", weight), ("temperature", temperature)):
-            if value is not None and not 0 < value < float("inf"):
-                raise InputError(
-                    f"Expected argument `{name}` to be above 0 and finite, but got {value}."
-                )
+            if value is not None:
+                check_number(name, value, above=0)
         for name, value, least in (("trials", trials, 1), ("candidates", candidates, 2)):
             if value is not None and value < least:
                 raise InputError(

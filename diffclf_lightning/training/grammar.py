@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from diffclf_lightning.denoisers.text_conditional import TextConditionalDenoiser
 from diffclf_lightning.optimization import make_optimizers
+from diffclf_lightning.ranges import check_number
 from diffclf_lightning.ranks import draw_apart
 
 UNSAID = -100
@@ -66,6 +67,9 @@ class GrammarTraining(LightningModule):
         optimizer: Makes the optimizer from the parameters. Defaults to None: AdamW with learning
             rate 2e-3, and no scheduler.
         lr_scheduler: Makes the learning-rate scheduler from the optimizer; stepped every step.
+
+    Raises:
+        InputError: If a number is out of range.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class GrammarTraining(LightningModule):
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__()
+        check_number("words_weight", words_weight, least=0)
         self.denoiser, self.words_weight = denoiser, words_weight
         denoiser.network.requires_grad_(requires_grad=False)
         denoiser.text_encoder.requires_grad_(requires_grad=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import path_of
 
 Activation = Literal["none", "relu"]
 ACTIVATIONS = get_args(Activation)
@@ -163,7 +164,7 @@ def _check_activation(given: str | None, numbers: list[int], argument: str) -> N
 
 
 def _file(source: str) -> Path:
-    path = Path(source).expanduser()
+    path = path_of(source)
     if path.is_file():
         return path
     owner, _, rest = source.partition("/")

@@ -10,6 +10,7 @@ from torch import Tensor
 from diffclf_lightning.datamodules.base import ImageDataModule
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics import clopper_pearson
+from diffclf_lightning.ranges import check_number
 from diffclf_lightning.training_filter.embedding import Embedder, SizeAndPixels
 from diffclf_lightning.training_filter.heads import Head
 
@@ -40,8 +41,8 @@ class Filter:
     def __post_init__(self) -> None:
         if self.min_side < 1:
             raise InputError(f"Expected --min-side to be at least 1, but got {self.min_side}.")
-        if not 0 <= self.max_unsafe <= 1:
-            raise InputError(f"Expected --max-unsafe from 0 to 1, but got {self.max_unsafe}.")
+        check_number("--min-aesthetic", self.min_aesthetic)
+        check_number("--max-unsafe", self.max_unsafe, least=0, most=1)
 
     @property
     def needs_embedding(self) -> bool:
