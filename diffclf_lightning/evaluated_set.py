@@ -12,6 +12,7 @@ from diffclf_lightning.metrics import Report
 from diffclf_lightning.paths import text_of
 from diffclf_lightning.ranks import of_all_ranks
 from diffclf_lightning.results import COMMON, StoredRows, rows_of
+from diffclf_lightning.sharing import UNORDERED, Sharing
 from diffclf_lightning.tasks import Task
 
 
@@ -24,11 +25,10 @@ class EvaluatedSet:
         task: What it asks.
         prepared: What the classifier prepared for it.
         evaluations_per_image: Evaluations an image, at most; None where samples bring candidates.
-        indices: Index in the data set of each sample to come, -1 for a repeat; None when unknown.
+        sharing: How ranks share it, and which samples are to come.
         rank: This rank.
         candidate_labels: Labels that the set can hold, merged where an entry is a sequence; None
             for all.
-        size: Number of samples of the set, over all ranks; None when unknown.
 
     Attributes:
         dropped: Keys of stored rows that do not count: they are of no sample of the set. Known when
@@ -40,10 +40,9 @@ class EvaluatedSet:
     task: Task
     prepared: Any
     evaluations_per_image: int | None
-    indices: list[int] | None
+    sharing: Sharing
     rank: int
     candidate_labels: Sequence[int | Sequence[int]] | None = None
-    size: int | None = None
     position: int = 0
     skipped: int = 0
     dropped: set[str] = field(default_factory=set)
@@ -58,6 +57,11 @@ class EvaluatedSet:
     """Whether keys are those of the samples, and not of the order in which they came."""
     _right: int = 0
     _known: int = 0
+
+    @property
+    def indices(self) -> list[int] | None:
+        """Index in the data set of each sample to come, -1 for a repeat; None when unknown."""
+        return self.sharing.indices
 
     @property
     def num_images(self) -> int | None:
@@ -75,10 +79,12 @@ class EvaluatedSet:
             InputError: If they are of more samples than the set has.
         """
         self._stored, self._limited = stored, limited
-        if stored is None or self.size is None or stored.replaceable:
+        if stored is None or self.sharing.size is None or stored.replaceable:
             return
-        if len(stored) > self.size:
-            raise InputError(self._changed(f"has {self.size} samples and the folder {len(stored)}"))
+        if len(stored) > self.sharing.size:
+            raise InputError(
+                self._changed(f"has {self.sharing.size} samples and the folder {len(stored)}")
+            )
 
     def _changed(self, how: str) -> str:
         return (
@@ -97,6 +103,7 @@ class EvaluatedSet:
             keys: Their own keys, where they have some.
             readable: Whether each could be read. Defaults to None: all.
         """
+        self.sharing.check_named(keys)
         own: list[tuple[int, str]] = []
         for row in range(size):
             index = self.position if self.indices is None else self.indices[self.position]
@@ -106,7 +113,7 @@ class EvaluatedSet:
             if readable is not None and not readable[row]:
                 self.skipped += 1
                 continue
-            name = str(index) if self.indices is not None else f"unordered-{self.rank}-{index}"
+            name = str(index) if self.indices is not None else f"{UNORDERED}{self.rank}-{index}"
             own.append((row, name if keys is None else text_of(keys[row])))
         self._named = keys is not None or self.indices is not None
         self.taken = own
@@ -116,8 +123,10 @@ class EvaluatedSet:
         """Places of the samples that have no stored row.
 
         Raises:
-            InputError: If a stored row is of another image, or has another label.
+            InputError: If a stored row is of another image, or has another label, or processes
+                read the same images.
         """
+        self.sharing.check_first(keys, digests)
         new = []
         stored = self._stored if self._named else None
         for place, (key, digest) in enumerate(zip(keys, digests, strict=True)):
@@ -172,9 +181,9 @@ class EvaluatedSet:
         names = tables[0].schema.names
         rows = pa.concat_tables([table.select(names) for table in tables]).sort_by("key")
         once: dict[str, int] = {}
-        for place, (key, digest) in enumerate(
-            zip(rows["key"].to_pylist(), rows["digest"].to_pylist(), strict=True)
-        ):
+        keys, digests = rows["key"].to_pylist(), rows["digest"].to_pylist()
+        self.sharing.check_all(keys, digests)
+        for place, (key, digest) in enumerate(zip(keys, digests, strict=True)):
             self._check_once(key, digest)  # of other ranks
             once.setdefault(key, place)
         self._gathered = len(once)

@@ -29,9 +29,10 @@ from diffclf_lightning.checkpoints import WholeCheckpoints
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluated_set import EvaluatedSet
 from diffclf_lightning.evaluation import pixel_bytes
+from diffclf_lightning.loaders import shared
 from diffclf_lightning.metrics import Report
 from diffclf_lightning.ranks import draw_apart
-from diffclf_lightning.sampling import named_loaders, number_of_samples, sample_indices
+from diffclf_lightning.sampling import named_loaders
 from diffclf_lightning.sharding import refuse_sharding
 from diffclf_lightning.tasks import CLASSIFICATION, Task, task_named
 
@@ -168,10 +169,9 @@ class ImageClassifier(WholeCheckpoints, Answering):
                     task.of_set(dataset, set_name),
                     prepared,
                     evaluations,
-                    sample_indices(loader),
+                    shared(loader, set_name, self.global_rank),
                     self.global_rank,
                     labels,
-                    number_of_samples(loader),
                 )
             )
 
@@ -233,11 +233,7 @@ class ImageClassifier(WholeCheckpoints, Answering):
         """
         current.task.check(batch, current.name, needs)
         could = batch.pop("readable", None)
-        taken = current.take(
-            batch_size(batch),
-            _plain(batch.get("key")),
-            None if could is None else _plain(could),
-        )
+        taken = current.take(batch_size(batch), _plain(batch.get("key")), _plain(could))
         if not taken:
             return None
         batch = select(batch, [row for row, _ in taken])
@@ -291,6 +287,12 @@ class ImageClassifier(WholeCheckpoints, Answering):
                 values = current.task.fit(current.gathered())
                 self.fitted = {f"{current.name}/{name}": v for name, v in values.items()}
                 self._log(self.fitted)
+
+    def on_predict_epoch_end(self) -> None:
+        """Check that no image was read twice, which the test's report would tell."""
+        for current in self.sets:
+            if not current.sharing.certain:
+                current.gathered()
 
     def report(self) -> None:
         """Make and log the reports of all sets, once a run: callbacks may ask for it first."""

@@ -3,9 +3,11 @@
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import torch
+from torch.distributed import distributed_c10d
 
 from diffclf_lightning.errors import InputError
 
@@ -18,7 +20,7 @@ def of_all_ranks(value: Any) -> list[Any]:
     Args:
         value: That of this rank, anything that can be pickled.
     """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if not _joined():
         return [value]
     shared: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(shared, value)
@@ -49,6 +51,38 @@ def on_first(rank: int, action: Callable[[], Made]) -> Made:
     if error is not None:
         raise error
     return cast(Made, made)
+
+
+def _joined() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+class Board:
+    """Where ranks tell each other something without waiting for each other.
+
+    Args:
+        name: What it is called, the same on all ranks, and no other's.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name, self._own = name, dict[str, str]()
+
+    def put(self, topic: str, text: str) -> None:
+        """Say something on a topic."""
+        self._own[topic] = text
+        if _joined():
+            with suppress(RuntimeError):  # the rank that keeps it has ended
+                distributed_c10d._get_default_store().set(f"{self._name}/{topic}", text)
+
+    def read(self, topic: str) -> str | None:
+        """What was said on a topic; None as long as nothing was."""
+        if topic in self._own or not _joined():
+            return self._own.get(topic)
+        with suppress(RuntimeError):
+            store = distributed_c10d._get_default_store()
+            if store.check([f"{self._name}/{topic}"]):
+                return bytes(store.get(f"{self._name}/{topic}")).decode()
+        return None
 
 
 def draw_apart(rank: int) -> None:

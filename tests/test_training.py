@@ -103,13 +103,17 @@ def test_averaged_weights_are_exported(denoiser, data, tmp_path):
         assert torch.equal(value, average[name]), name
 
 
-def test_labels_outside_the_candidates_are_named(denoiser, data):
+@pytest.mark.parametrize("wrong", [3, -1])
+def test_labels_outside_the_candidates_are_named(denoiser, data, wrong):
     images, labels = data.dataset.tensors
-    wrong = DataLoader(TensorDataset(images, labels + 1), batch_size=20)
+    labels = labels + (1 if wrong == 3 else -1)
+    number = labels.tolist().index(wrong)
+    wrong_ones = DataLoader(TensorDataset(images, labels), batch_size=20)
     classifier = DenoiserTraining(denoiser)
     trainer = Trainer(accelerator="cpu", max_steps=1, logger=False, enable_checkpointing=False)
-    with pytest.raises(InputError, match=r"set 'train'.*but got 3"):
-        trainer.fit(classifier, wrong)
+    match = rf"set 'train'.*but got {wrong} for image number {number} of its batch"
+    with pytest.raises(InputError, match=match):
+        trainer.fit(classifier, wrong_ones)
 
 
 def test_unreadable_images_are_left_out(denoiser, data):

@@ -117,7 +117,8 @@ class Classification(Task):
         if not hasattr(dataset, "candidate_labels"):  # `labels` of others may mean anything
             return self
         restricted = self.restrict(dataset.candidate_labels)
-        restricted.check_labels(getattr(dataset, "labels", ()), set_name)
+        labels, keys = getattr(dataset, "labels", ()), getattr(dataset, "keys", None)
+        restricted.check_labels(labels, set_name, keys if isinstance(keys, Sequence) else None)
         return restricted
 
     def restrict(self, labels: Sequence[int | Sequence[int]] | None) -> Self:
@@ -152,26 +153,32 @@ class Classification(Task):
                 "data set return one of each for every image."
             )
         if isinstance(label, Tensor):
-            self.check_labels(label.tolist(), set_name)
+            keys = batch.get("key", [f"number {row} of its batch" for row in range(len(label))])
+            self.check_labels(label.tolist(), set_name, list(keys))
 
-    def check_labels(self, labels: Sequence[int], set_name: str) -> None:
+    def check_labels(
+        self, labels: Sequence[int], set_name: str, names: Sequence[str] | None = None
+    ) -> None:
         """Refuse labels without a candidate.
 
         Args:
             labels: Labels of some images.
             set_name: Name of the set.
+            names: What messages call the images. Defaults to None: by their places.
 
         Raises:
             InputError: If a label has none.
         """
-        for label in labels:
+        for place, label in enumerate(labels):
             if int(label) not in self.labels:
+                name = f"number {place}" if names is None else names[place]
                 whole = len(self.labels) == max(self.labels) + 1
                 known = f"0 to {max(self.labels)}" if whole else _few(sorted(self.labels))
                 raise InputError(
                     f"Expected the labels of set {set_name!r} to be among the {len(self.labels)} "
-                    f"labels of the candidates ({known}), but got {label}. Check the data's class "
-                    "order, or give `candidates` for its labels."
+                    f"labels of the candidates ({known}), but got {label} for image {name}. Check "
+                    "the data's class order, or give `candidates` for its labels. Images without "
+                    "a label can be predicted alone."
                 )
 
     def question(self, batch: Batch) -> Question:

@@ -60,10 +60,11 @@ def test_loss_is_the_smoothed_cross_entropy(classifier):
     assert loss.item() == pytest.approx(-(target * likelihood).sum(dim=1).mean().item(), rel=1e-5)
 
 
-def test_labels_without_a_class_are_named(classifier):
-    data = TensorDataset(torch.rand(2, 3, 32, 32), torch.tensor([0, 3]))
+@pytest.mark.parametrize("wrong", [3, -1])
+def test_labels_without_a_class_are_named(classifier, wrong):
+    data = TensorDataset(torch.rand(2, 3, 32, 32), torch.tensor([0, wrong]))
     trainer = Trainer(accelerator="cpu", max_steps=1, logger=False, enable_checkpointing=False)
-    with pytest.raises(InputError, match=r"set 'train'.*but got 3"):
+    with pytest.raises(InputError, match=rf"set 'train'.*but got {wrong} for image number 1"):
         trainer.fit(classifier, DataLoader(data, batch_size=2))
 
 

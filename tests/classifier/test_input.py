@@ -14,6 +14,7 @@ from diffclf_lightning import (
     PiecewiseWeight,
     WeightedError,
 )
+from diffclf_lightning.datamodules import ImageSet
 
 
 @pytest.mark.parametrize(
@@ -100,13 +101,40 @@ def test_one_label_is_refused(denoiser, data):
 
 
 def test_unlabelled_images_marked_minus_one_are_predicted(denoiser, data):
-    """Only data sets of this package mean "unreadable" by it when nothing is to be counted."""
+    """Prediction counts nothing, and leaves labels aside."""
     images, labels = data.tensors
     loader = DataLoader(TensorDataset(images, labels * 0 - 1), batch_size=24)
     (out,) = quiet_trainer().predict(DiffusionClassifier(denoiser, Full(3)), loader)
     assert len(out["prediction"]) == 24
-    with pytest.raises(InputError, match=r"set 'test'.*but got -1"):
-        quiet_trainer().test(DiffusionClassifier(denoiser, Full(3)), loader)
+
+
+@pytest.mark.parametrize("command", ["test", "validate"])
+@pytest.mark.parametrize("wrong", [-1, 6])
+@pytest.mark.parametrize("keyed", [True, False])
+def test_a_wrong_label_is_refused_with_its_image(denoiser, data, command, wrong, keyed):
+    """Images that could not be read are marked `readable`, never by a label."""
+    images, labels = data.tensors[0], data.tensors[1].clone()
+    labels[9] = wrong
+    samples = [
+        {"image": x, "label": c, **({"key": f"k{i}"} if keyed else {})}
+        for i, (x, c) in enumerate(zip(images, labels, strict=True))
+    ]
+    where = "k9" if keyed else "number 2 of its batch"
+    name = {"test": "test", "validate": "val"}[command]
+    with pytest.raises(InputError, match=rf"set '{name}'.*but got {wrong} for image {where}\."):
+        getattr(quiet_trainer(), command)(
+            DiffusionClassifier(denoiser, Full(3)), DataLoader(samples, batch_size=7)
+        )
+
+
+def test_a_wrong_label_of_a_set_of_this_package_is_refused_before_the_first_image(denoiser):
+    class Blank(ImageSet):
+        def image(self, index):
+            raise AssertionError("no image is to be read")
+
+    images = Blank([0, 1, -1], keys=["a", "b", "c"])
+    with pytest.raises(InputError, match=r"set 'test'.*but got -1 for image c\."):
+        quiet_trainer().test(DiffusionClassifier(denoiser, Full(3)), DataLoader(images))
 
 
 def test_samples_with_keys_and_further_entries(denoiser, data):

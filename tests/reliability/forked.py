@@ -80,6 +80,14 @@ class Forked:
         """Send it a signal."""
         os.kill(self.pid, number)
 
+    def kill(self) -> None:
+        """End it, and what it has started, at once."""
+        os.killpg(self.pid, signal.SIGKILL)
+
+    def has_ended(self) -> bool:
+        """Whether it is at its end."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
     def end(self, timeout: float = 120.0) -> Ended:
         """Wait for it.
 
@@ -89,7 +97,7 @@ class Forked:
         until = time.monotonic() + timeout
         while (waited := os.waitpid(self.pid, os.WNOHANG))[0] == 0:
             if time.monotonic() > until:
-                os.killpg(self.pid, signal.SIGKILL)
+                self.kill()
                 os.waitpid(self.pid, 0)
                 raise TimeoutError(f"Not at its end after {timeout} s: {self._said()}")
             time.sleep(INTERVAL)
