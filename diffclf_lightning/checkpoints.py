@@ -1,17 +1,53 @@
 """Checkpoints that hold the arguments of their model, so that loading needs nothing else."""
 
+from collections.abc import Mapping
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, Self
 
-import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 
 from diffclf_lightning.arguments import NotPlainError, check_given, given_arguments, plain
-from diffclf_lightning.errors import input_error_behind
+from diffclf_lightning.errors import InputError, input_error_behind
+from diffclf_lightning.weight_files import UNREADABLE, read, why
 
 NOT_STORED = "arguments_not_stored"
 """Entry of a checkpoint that has the classes of the arguments which it does not hold."""
+WRITTEN = "state_dict", "pytorch-lightning_version"
+"""Entries of every checkpoint."""
+INSTANTIATOR = "lightning.pytorch.cli.instantiate_module"
+"""What makes a module of stored arguments, as a checkpoint names it."""
+
+
+def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
+    """What a checkpoint holds, of which nothing is run; its tensors stay in the file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: If it is no checkpoint of tensors and plain values, or names another function
+            to make its module with than Lightning's.
+    """
+    try:
+        content = read(Path(path), in_place=True)
+        entries: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
+        if wanting := [name for name in WRITTEN if name not in entries]:
+            raise ValueError(f"it has no {wanting[0]!r}")
+    except UNREADABLE as error:
+        raise InputError(
+            f"Expected a checkpoint that `diffclf fit` or Lightning wrote, but got {str(path)!r}: "
+            f"{why(error)}."
+        ) from error
+    arguments = entries.get(LightningModule.CHECKPOINT_HYPER_PARAMS_KEY)
+    made_by = arguments.get("_instantiator") if isinstance(arguments, Mapping) else None
+    if made_by not in (None, INSTANTIATOR):
+        raise InputError(
+            f"Expected a checkpoint whose module {INSTANTIATOR} makes, but {str(path)!r} names "
+            f"{made_by!r}, which is not run."
+        )
+    return entries
 
 
 class WholeCheckpoints(LightningModule):
@@ -62,7 +98,7 @@ class WholeCheckpoints(LightningModule):
                 not_stored[name] = type(value).__name__
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {
             "_class_path": f"{type(self).__module__}.{type(self).__qualname__}",
-            "_instantiator": "lightning.pytorch.cli.instantiate_module",
+            "_instantiator": INSTANTIATOR,
             **stored,
         }
         checkpoint[NOT_STORED] = not_stored
@@ -83,14 +119,18 @@ class WholeCheckpoints(LightningModule):
             **kwargs: The same, and arguments of the constructor in place of the stored ones.
 
         Raises:
-            InputError: If an argument could not be stored and is not given, or does not fit.
+            InputError: If an argument could not be stored and is not given, or does not fit, or the
+                file is none, or holds objects and ``weights_only=False`` is not given.
         """
         load = super().load_from_checkpoint
+        # Lightning's own default runs what an address on the web gives.
+        safe = args[3] if len(args) > 3 else kwargs.setdefault("weights_only", True)
+        of_file = isinstance(checkpoint_path, str | Path) and Path(checkpoint_path).is_file()
+        content = read_checkpoint(checkpoint_path) if of_file and safe is not False else {}
         try:
             return load(checkpoint_path, *args, **kwargs)
         except Exception as error:
             if (said := input_error_behind(error)) is not None:
                 raise said from error
-            checkpoint = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
-            check_given(checkpoint.get(NOT_STORED, {}), kwargs)
+            check_given(content.get(NOT_STORED, {}), kwargs)
             raise

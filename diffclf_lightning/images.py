@@ -22,8 +22,11 @@ Transform = Callable[[Image], Tensor]
 """From a PIL image to the pixels that a model takes."""
 MODES = {1: "L", 3: "RGB"}
 """Mode of a PIL image by its number of channels."""
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
-"""What PIL raises for files that are missing, cut short or no images."""
+UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error),
+    PILImage.DecompressionBombError,
+)
+"""What PIL raises for files that are missing, cut short, too large or no images."""
 Notice = Callable[[str], object]
 """Is told, as the end of a sentence about the image, what had to be converted."""
 

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from types import NoneType
 from typing import Any, NoReturn, get_args
 
@@ -22,6 +23,7 @@ from diffclf_lightning.callbacks import (
 from diffclf_lightning.callbacks.dry_run import Estimated
 from diffclf_lightning.callbacks.requeue import job_name
 from diffclf_lightning.callbacks.trained import LAST
+from diffclf_lightning.checkpoints import read_checkpoint
 from diffclf_lightning.errors import InputError, input_error_behind
 from diffclf_lightning.mistakes import explained
 
@@ -126,11 +128,19 @@ class DiffclfCLI(LightningCLI):
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         if subcommand in ("test", "validate"):  # the report table replaces Lightning's list
             parser.set_defaults({"verbose": False})
+        # Without, Lightning runs what a checkpoint holds that comes from an address on the web.
+        parser.set_defaults({"weights_only": True})
         take_counts(parser)
         return parser
 
     def _parse_ckpt_path(self) -> None:
         """Take weights alone from a checkpoint: Lightning's own would replace what was typed."""
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse a checkpoint that cannot be read before the model is made."""
+        given = self._config()
+        if given.weights_only is not False and Path(given.ckpt_path or "").is_file():
+            read_checkpoint(given.ckpt_path)
 
     def after_instantiate_classes(self) -> None:
         """Tell the results which configuration they belong to."""

@@ -1,14 +1,12 @@
 """Baselines of whatever class, from the checkpoints that ``fit`` wrote."""
 
 from pathlib import Path
-from pickle import UnpicklingError
 from pkgutil import resolve_name
-
-import torch
 
 from diffclf_lightning.baselines.discriminative import DiscriminativeClassifier
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.paths import path_of
+from diffclf_lightning.weight_files import UNREADABLE, read, why
 
 
 def load_baseline(path: str | Path, argument: str = "path") -> DiscriminativeClassifier:
@@ -27,18 +25,14 @@ def load_baseline(path: str | Path, argument: str = "path") -> DiscriminativeCla
     file = path_of(path)
     key = DiscriminativeClassifier.CHECKPOINT_HYPER_PARAMS_KEY
     try:
-        stored = torch.load(file, map_location="cpu", weights_only=True)
+        stored = read(file, in_place=True)
         made = resolve_name(stored[key]["_class_path"])
         if not issubclass(made, DiscriminativeClassifier):
             raise TypeError(f"{made.__name__} is no baseline")
-    except (
-        OSError, RuntimeError, UnpicklingError, EOFError, LookupError, TypeError, ValueError,
-        ImportError, AttributeError,
-    ) as error:  # fmt: skip
+    except (*UNREADABLE, ImportError) as error:
         raise InputError(
             f"Expected argument `{argument}` to be the checkpoint of a baseline that `diffclf fit` "
-            f"wrote, but got {str(path)!r} ({type(error).__name__}: "
-            f"{(str(error).splitlines() or [''])[0]}). Train one: diffclf fit --config "
+            f"wrote, but got {str(path)!r} ({why(error)}). Train one: diffclf fit --config "
             "baselines/folder."
         ) from error
     loaded: DiscriminativeClassifier = made.load_from_checkpoint(file, map_location="cpu")

@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-from safetensors import SafetensorError
 from torchvision.transforms import Compose, Normalize, PILToTensor, ToTensor
 
 from diffclf_lightning.baselines.contrastive import ContrastiveClassifier
@@ -14,17 +12,13 @@ from diffclf_lightning.baselines.logits import Preprocessing
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
 from diffclf_lightning.paths import named, path_of
+from diffclf_lightning.weight_files import UNREADABLE, why
 
 HUB, FOLDER = "hf-hub:", "local-dir:"
 """How open_clip's names of models on the hub and in folders begin."""
 EMBEDDED, ASSETS = "diffclf/", Path(__file__).parents[1] / "assets"
 CONFIG = "open_clip_config.json"
-UNUSABLE = (
-    SafetensorError,
-    OSError, RuntimeError, ValueError, UnpicklingError, EOFError, LookupError, TypeError,
-    AttributeError, AssertionError,
-)  # fmt: skip
-"""What open_clip raises for weights, configurations and tokenizers that cannot be used."""
+REMOTE_CODE = "trust_remote_code"
 
 
 class OpenClipZeroShot(ContrastiveClassifier):
@@ -55,12 +49,14 @@ class OpenClipZeroShot(ContrastiveClassifier):
             _check_known(open_clip, model, pretrained)
         try:
             network = open_clip.create_model(source, pretrained, require_pretrained=True)
-            tokenizer = open_clip.get_tokenizer(source)
-        except UNUSABLE as error:
+            tokenizer = open_clip.get_tokenizer(source, **_without_code(open_clip, source))
+        except InputError:
+            raise
+        except (*UNREADABLE, AssertionError) as error:
             raise InputError(
                 f"Expected weights, configuration and tokenizer of {model!r}"
                 f"{'' if pretrained is None else f' ({pretrained})'}, but got "
-                f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}. Check the name "
+                f"{why(error)}. Check the name "
                 "and the connection, or give a file of weights as `pretrained`."
             ) from error
         name = model if pretrained is None else f"{model} ({pretrained})"
@@ -97,6 +93,18 @@ def _source(model: str) -> str:
                 f"({', '.join(known) or 'none'}), but got {model!r}."
             )
     return f"{FOLDER}{folder}" if folder.is_dir() else model
+
+
+def _without_code(open_clip: Any, source: str) -> dict[str, Any]:
+    """Arguments by which a tokenizer of transformers runs no code that lies beside it."""
+    told = (open_clip.get_model_config(source) or {}).get("text_cfg", {})
+    if told.get("tokenizer_kwargs", {}).get(REMOTE_CODE):
+        raise InputError(
+            f"Expected a contrastive model whose tokenizer is one of transformers, but the {CONFIG}"
+            f" of {source!r} asks to run code that comes with it (`{REMOTE_CODE}`), which is never "
+            "done. Take another model."
+        )
+    return {REMOTE_CODE: False} if told.get("hf_tokenizer_name") else {}
 
 
 def _check_alone(model: str, pretrained: str | None) -> None:

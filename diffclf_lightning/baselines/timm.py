@@ -17,7 +17,10 @@ from diffclf_lightning.errors import InputError
 from diffclf_lightning.images import image_shape
 from diffclf_lightning.paths import named
 from diffclf_lightning.ranges import check_number
+from diffclf_lightning.weight_files import check_weights
 
+ARRAYS = (".npz", ".npy")
+"""Files that timm reads with numpy, and so without objects."""
 STRIDE, LARGEST = 32, 224
 """Pixels a step of a convolutional network's last stage; the largest side taken from data."""
 
@@ -214,6 +217,8 @@ def _create(
             f"Expected argument `checkpoint_path` to be a file of weights, but got "
             f"{checkpoint_path!r}, which is none."
         )
+    if checkpoint_path is not None and Path(checkpoint_path).suffix not in ARRAYS:
+        check_weights(checkpoint_path, "checkpoint_path")
     try:
         network: nn.Module = timm.create_model(
             model,
@@ -226,7 +231,7 @@ def _create(
             f"Expected arguments that {model} takes in `model_args`, but got "
             f"{type(error).__name__}: {error}."
         ) from error
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         where = "on the hub" if checkpoint_path is None else f"in {checkpoint_path!r}"
         raise InputError(
             f"Expected weights of {model!r} {where}, but got {type(error).__name__}: "

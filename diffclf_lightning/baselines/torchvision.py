@@ -11,6 +11,7 @@ from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
 from diffclf_lightning.baselines.discriminative import DiscriminativeClassifier
 from diffclf_lightning.baselines.logits import Preprocessing
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.weight_files import check_weights
 
 
 class TorchvisionClassifier(DiscriminativeClassifier):
@@ -63,6 +64,8 @@ def _entry(weights: str) -> Any:
 
 
 def _create(entry: Any, weights: str, checkpoint_path: str | None, pretrained: bool) -> nn.Module:
+    if checkpoint_path and pretrained:
+        check_weights(checkpoint_path, "checkpoint_path")
     name = type(entry).__name__.removesuffix("_Weights").lower()
     try:
         fetched = pretrained and not checkpoint_path

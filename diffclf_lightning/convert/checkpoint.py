@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.paths import path_of
+from diffclf_lightning.weight_files import read
 
 ENTRIES = ("ema", "model", "state_dict")
 """Where training scripts put weights among other things, the averaged ones first."""
@@ -128,10 +128,8 @@ def _safetensors(file: Path) -> Any:
 
 
 def _torch(file: Path) -> Any:
-    # A Namespace is a bag of attributes: training scripts put their arguments into one.
     try:
-        with torch.serialization.safe_globals([Namespace]):
-            return torch.load(file, "cpu", weights_only=True, mmap=is_zipfile(file))
+        return read(file, in_place=True)
     except Exception as error:  # what is cut short ends in whatever its reader was at
         if isinstance(error, pickle.UnpicklingError) and (is_zipfile(file) or _is_pickle(file)):
             raise unusable(

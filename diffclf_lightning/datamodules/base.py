@@ -83,7 +83,7 @@ class ImageSet(Dataset[Sample]):
         try:
             image = self.image(index)
             image.load()
-        except (*UNREADABLE, PILImage.DecompressionBombError) as error:
+        except UNREADABLE as error:
             self._report(index, error)
             image, readable = PILImage.new("RGB", (512, 512)), False
         sample: Sample = {

@@ -5,7 +5,9 @@ Oxford-IIIT Pet (Parkhi et al. 2012), Oxford 102 Flowers (Nilsback and Zisserman
 (Coates et al. 2011). Arguments are those of :class:`PublishedSet`.
 """
 
-from collections.abc import Mapping, Sequence
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -79,8 +81,9 @@ class TorchvisionSet(PublishedSet):
 
     def _open(self, download: bool) -> Any:
         try:
-            return self.dataset(self.root, download=download, **self.test_split)
-        except (RuntimeError, OSError, ValueError, KeyError) as error:
+            with _unpacked_inside():
+                return self.dataset(self.root, download=download, **self.test_split)
+        except (RuntimeError, OSError, ValueError, KeyError, tarfile.TarError) as error:
             own, detail = self.root / self.folder, f"{type(error).__name__}: {error}"
             if download:
                 raise InputError(
@@ -94,6 +97,17 @@ class TorchvisionSet(PublishedSet):
                 f"{found}. Pass download=True to fetch it, after removing what is there if it is "
                 "incomplete, or give another `root`."
             ) from error
+
+
+@contextmanager
+def _unpacked_inside() -> Iterator[None]:
+    """Archives are unpacked into their folder alone: torchvision takes them as they are."""
+    before = tarfile.TarFile.extraction_filter
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    try:
+        yield
+    finally:
+        tarfile.TarFile.extraction_filter = before
 
 
 class Food101(TorchvisionSet):

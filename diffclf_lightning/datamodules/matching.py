@@ -73,7 +73,7 @@ class ExampleSet(ImageSet):
         example, readable = self.examples[index], True
         try:
             pictures = [self._opened(source) for source in example.images]
-        except (*UNREADABLE, PILImage.DecompressionBombError) as error:
+        except UNREADABLE as error:
             self._report(index, error)
             pictures, readable = [PILImage.new("RGB", (512, 512))] * len(example.images), False
         images: Any = pictures

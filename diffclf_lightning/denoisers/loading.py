@@ -38,6 +38,8 @@ UNUSED = frozenset({"safety_checker", "feature_extractor", "image_encoder", "wat
 
 OWN = {"EDM2UNet": EDM2UNet, "OriginalDiT": OriginalDiT}
 """Networks of this package that may stand in an index, as classes of ``diffclf_lightning``."""
+LOOKING = "transformers.models.auto."
+"""Where transformers has classes that look in a folder for the class which it needs."""
 
 
 def read_index(path: str | Path, **hub: Any) -> dict[str, Any]:
@@ -133,6 +135,8 @@ def load_components(
             "plain weights."
         )
     plain = {name: entry for name, entry in index.items() if not isinstance(entry, list)}
+    if strange := [name for name in wanted if isinstance(plain.get(name), str)]:
+        raise unusable(path, f"its model_index.json has no library and class of {strange[0]!r}")
     return {
         name: load_component(
             path,
@@ -219,7 +223,7 @@ def load_component(
     if not sys.stderr.isatty():  # their bars are no use in a file
         transformers.utils.logging.disable_progress_bar()
     try:
-        loaded = kind.from_pretrained(str(folder), **options)
+        loaded = kind.from_pretrained(str(folder), **options, **without_code(kind))
     except Exception as error:  # the libraries have no error of their own for damaged files
         known = damage(folder, variant)
         if device_map is not None and known is None:
@@ -240,18 +244,25 @@ def load_component(
     return loaded
 
 
+def without_code(kind: type) -> dict[str, Any]:
+    """Arguments by which a class that looks for another runs no code that lies beside weights."""
+    return {"trust_remote_code": False} if kind.__module__.startswith(LOOKING) else {}
+
+
 def component_class(path: str | Path, library: str, name: str) -> Any:
     """The class of a component; ``library`` and ``name`` are its entry in the index of ``path``.
 
     Raises:
         InputError: If the libraries have none of that name.
     """
+    kind: Any = None
     if library == __name__.partition(".")[0]:
-        kind: Any = OWN.get(name)
-    else:
+        kind = OWN.get(name)
+    elif isinstance(library, str) and isinstance(name, str):
         own = {"diffusers": diffusers, "transformers": transformers}
         kind = getattr(own.get(library) or getattr(diffusers.pipelines, library, None), name, None)
-    if kind is None:
+    loads = isinstance(kind, type) and hasattr(kind, "from_pretrained")
+    if not loads or issubclass(kind, DiffusionPipeline):
         raise unusable(
             path,
             f"its model_index.json names {name!r} of {library!r}, which this package, diffusers "

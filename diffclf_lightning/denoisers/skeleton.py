@@ -11,8 +11,14 @@ from transformers import PreTrainedModel
 
 from diffclf_lightning.calibration import FILE, Calibration
 from diffclf_lightning.denoisers.auto import family_of
-from diffclf_lightning.denoisers.loading import component_class, is_component, read_index
+from diffclf_lightning.denoisers.loading import (
+    component_class,
+    is_component,
+    read_index,
+    without_code,
+)
 from diffclf_lightning.denoisers.pipeline import UNDECODED, PipelineDenoiser
+from diffclf_lightning.errors import InputError
 
 
 def rebuilt(
@@ -27,11 +33,11 @@ def rebuilt(
         has_decoder: Whether the autoencoder keeps its decoder.
 
     Raises:
-        InputError: If this version knows no such family.
+        InputError: If this version knows no such family, or a path leads out of the folder.
     """
     with tempfile.TemporaryDirectory() as folder:
         for name, text in files.items():
-            file = Path(folder, name)
+            file = _inside(Path(folder), name)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(text.encode(errors=UNDECODED))
         index = read_index(folder)
@@ -48,6 +54,16 @@ def rebuilt(
     return denoiser.to(getattr(torch, dtype)).eval()
 
 
+def _inside(folder: Path, name: str) -> Path:
+    file = folder / name
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            f"Expected a checkpoint with files of a pipeline, but it names {name!r}, which leads "
+            "elsewhere. It was made to do harm: do not use it."
+        )
+    return file
+
+
 def _new(folder: Path, name: str, entry: list[str]) -> Any:
     kind: Any = component_class(folder, *entry)
     place = str(folder / name)
@@ -55,4 +71,4 @@ def _new(folder: Path, name: str, entry: list[str]) -> Any:
         return kind.from_config(kind.load_config(place))
     if issubclass(kind, PreTrainedModel):
         return kind(kind.config_class.from_pretrained(place))
-    return kind.from_pretrained(place)
+    return kind.from_pretrained(place, **without_code(kind))

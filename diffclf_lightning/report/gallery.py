@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
+from diffclf_lightning.images import UNREADABLE
 from diffclf_lightning.report.contents import LISTS, RunContents, SetContents
 from diffclf_lightning.report.curves import BEST, ERRORS, Curve, curves_of
 from diffclf_lightning.results import RunFolder
@@ -171,6 +172,14 @@ def galleries(run: RunContents, most: int) -> dict[str, list[Kind]]:
     }
 
 
+def _is_coarse(picture: bytes) -> bool:
+    try:
+        with Image.open(io.BytesIO(picture)) as opened:
+            return max(opened.size) <= COARSE
+    except UNREADABLE:  # the page shows a broken one
+        return False
+
+
 def _card(
     run: RunContents, set_name: str, place: int, details: Mapping[str, Mapping[str, Any]]
 ) -> Card:
@@ -184,7 +193,7 @@ def _card(
     return Card(
         contents.keys[place],
         address,
-        picture is not None and max(Image.open(io.BytesIO(picture)).size) <= COARSE,
+        picture is not None and _is_coarse(picture),
         run.names[contents["label"][place]] if contents.labelled else None,
         run.names[contents["prediction"][place]],
         bool(contents.right[place]),

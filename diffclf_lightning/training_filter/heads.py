@@ -3,18 +3,16 @@
 import re
 from itertools import pairwise
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Literal, get_args
 
-import torch
 from huggingface_hub import hf_hub_download
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.paths import path_of
+from diffclf_lightning.weight_files import UNREADABLE, read, why
 
 Activation = Literal["none", "relu"]
 ACTIVATIONS = get_args(Activation)
@@ -22,7 +20,6 @@ NESTED = "layers."
 """What the names of weights begin with where the network holds its layers as ``self.layers``."""
 NUMBERED = re.compile(r"(\d+)\.(weight|bias)")
 ALONE = {"weight", "bias"}
-UNREADABLE = (OSError, SafetensorError, RuntimeError, UnpicklingError, EOFError, ValueError)
 
 
 class Head(nn.Module):
@@ -128,17 +125,13 @@ def load_head(source: str, name: str, activation: Activation | None = None) -> H
     """
     try:
         file = _file(source)
-        if file.suffix == ".safetensors":
-            state = load_file(file)
-        else:
-            state = torch.load(file, map_location="cpu", weights_only=True)
+        state = load_file(file) if file.suffix == ".safetensors" else read(file)
         if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
             raise ValueError("it holds no weights by name")
     except UNREADABLE as error:
-        said = (str(error).splitlines() or [""])[0]
         raise InputError(
             f"Expected --{name}-head to be a file of weights of linear layers, or OWNER/NAME/FILE "
-            f"of the hub, but got {source!r} ({type(error).__name__}: {said})."
+            f"of the hub, but got {source!r} ({why(error)})."
         ) from error
     try:
         return Head(state, activation, f"--{name}-activation")
