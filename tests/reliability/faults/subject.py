@@ -10,7 +10,7 @@ from .judging import Finding, Stored, kept, whole
 from .prepared import Prepared, Ranks
 
 IMAGES, BATCH = 20, 5
-FOLDER = "r"
+FOLDER, LOCK = "r", ".lock"
 RUN = [
     "test", "--config", "digits", "--trainer.accelerator=cpu", f"--results.folder={FOLDER}",
     f"--data.num_test={IMAGES}", f"--data.batch_size={BATCH}",

@@ -12,9 +12,8 @@ from pathlib import Path
 from .judging import OTHER, Finding, Trial, refused, whole
 from .kills import counted
 from .prepared import Begun
-from .subject import FOLDER, Subject, read
+from .subject import FOLDER, LOCK, Subject, read
 
-LOCK = ".lock"
 BETWEEN = 0.2
 """Seconds between signs of life of another machine."""
 

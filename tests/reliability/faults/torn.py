@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .judging import OTHER, Finding, Stored, Trial, kept, refused, whole
 from .striking import At, Kill
-from .subject import BATCH, FOLDER, IMAGES, Subject, read
+from .subject import BATCH, FOLDER, IMAGES, LOCK, Subject, read
 
 Damage = Callable[[bytes, random.Random], bytes]
 GROSS: dict[str, Damage] = {
@@ -113,7 +113,7 @@ def _tried(
 
 def _contents(place: Path) -> dict[str, bytes]:
     files = (path for path in (place / FOLDER).rglob("*") if path.is_file())
-    return {str(file): file.read_bytes() for file in files}
+    return {str(file): file.read_bytes() for file in files if file.name != LOCK}
 
 
 def _less_damaged(stored: Stored) -> Stored:
