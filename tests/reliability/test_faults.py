@@ -9,7 +9,7 @@ from faults import errors, kills, soak, together, torn
 from faults.striking import Fails, Kill, PowerLoss, Torn
 from faults.subject import subject
 
-EVERY = 9
+EVERY = 12
 """One in so many operations on files is struck."""
 
 
@@ -50,7 +50,7 @@ def test_an_error_of_the_disk_is_said_and_the_run_goes_on(run, lasting, seed):
 
 
 def test_torn_files_are_named_and_cost_no_other_image(run, seed):
-    all_as_expected(torn.torn(run, seed, bits=1, of=3), at_least=15)
+    all_as_expected(torn.torn(run, seed, bits=1, of=7), at_least=8)
 
 
 def test_one_run_at_a_time_has_the_folder(run):

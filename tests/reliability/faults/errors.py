@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from .judging import Trial, refused, whole
 from .kills import counted
 from .striking import STRUCK, At, Fails
-from .subject import FOLDER, Subject, read
+from .subject import FOLDER, LOCK, Subject, read
 
 CODES = errno.ENOSPC, errno.EACCES, errno.EIO
 
@@ -27,8 +27,9 @@ def at_writes(subject: Subject, what: Fails, numbers: Iterable[int]) -> Iterator
         before = read(place)
         findings = list(counted(place, before))
         if ended.code == 0:  # it could do without
+            before.files.discard(LOCK)  # where it could not be removed
             findings += whole(ended, before, subject.reference)
         else:
-            findings += refused(ended, FOLDER)
+            findings += refused(ended, FOLDER, processes=subject.ranks)
         findings += subject.resumed(place, before)
-        yield Trial("errors", f"{what} at operation {number}", tuple(findings))
+        yield Trial("errors", f"{what} at operation {number}, {subject.name}", tuple(findings))

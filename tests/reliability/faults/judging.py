@@ -148,19 +148,20 @@ def kept(before: Stored, after: Stored) -> Iterator[Finding]:
         yield Finding(LOST, f"{again} stored images were evaluated again")
 
 
-def refused(ended: Ended, *says: str) -> Iterator[Finding]:
+def refused(ended: Ended, *says: str, processes: int = 1) -> Iterator[Finding]:
     """What a run that has to end by one line of error did else.
 
     Args:
         ended: How it ended.
         says: What the line has to name.
+        processes: How many there are, each of which may have a line.
     """
     lines = [line for line in ended.stderr.splitlines() if line.startswith("diffclf: error: ")]
     if "Traceback" in ended.stderr:
         yield Finding(TRACEBACK, ended.stderr[-TAIL:])
-    elif ended.code != 2 or len(lines) != 1:
+    elif ended.code != 2 or not 1 <= len(lines) <= processes:
         yield Finding(
             OTHER, f"exit status {ended.code}, {len(lines)} lines: {ended.stderr[-TAIL:]!r}"
         )
-    elif missing := [text for text in says if text not in lines[0]]:
-        yield Finding(OTHER, f"{missing} not in {lines[0]!r}")
+    elif missing := [text for text in says if not any(text in line for line in lines)]:
+        yield Finding(OTHER, f"{missing} not in {lines}")

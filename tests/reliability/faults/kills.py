@@ -31,7 +31,7 @@ def at_writes(subject: Subject, what: Kill, numbers: Iterable[int]) -> Iterator[
         before = read(place)
         findings += counted(place, before)
         findings += subject.resumed(place, before)
-        yield Trial("kills", f"{what} at operation {number}", tuple(findings))
+        yield Trial("kills", f"{what} at operation {number}, {subject.name}", tuple(findings))
 
 
 def at_random(subject: Subject, seed: int, trials: int, kills: int = 3) -> Iterator[Trial]:

@@ -9,7 +9,9 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -240,3 +242,10 @@ def _settle(folder: Path, environment: Mapping[str, str]) -> None:
         file = os.open(folder / f"{name}-{os.getpid()}", os.O_WRONLY | os.O_CREAT)
         os.dup2(file, number)
         os.close(file)
+    warnings.showwarning = _show  # a test may have it recorded
+
+
+def _show(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any
+) -> None:
+    sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))

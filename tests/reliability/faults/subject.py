@@ -15,7 +15,7 @@ RUN = [
     "test", "--config", "digits", "--trainer.accelerator=cpu", f"--results.folder={FOLDER}",
     f"--data.num_test={IMAGES}", f"--data.batch_size={BATCH}",
     "--model.strategy=Full", "--model.strategy.trials=2", "--model.evaluations_per_batch=50",
-    "--trainer.callbacks=faults.saying.Progress",
+    "--trainer.callbacks=faults.saying.Progress", "--trainer.enable_progress_bar=false",
 ]  # fmt: skip
 
 
@@ -25,11 +25,12 @@ class Subject:
     Args:
         prepared: The run.
         folder: For a working directory of each trial.
-        name: What it is called.
+        ranks: Its number of processes.
     """
 
-    def __init__(self, prepared: Prepared | Ranks, folder: Path, name: str) -> None:
-        self.prepared, self.folder, self.name = prepared, folder, name
+    def __init__(self, prepared: Prepared | Ranks, folder: Path, ranks: int) -> None:
+        self.prepared, self.folder, self.ranks = prepared, folder, ranks
+        self.name = f"{ranks} process{'es' if ranks > 1 else ''}"
         self._number = 0
         place = self.fresh("reference")
         start = time.monotonic()
@@ -73,7 +74,7 @@ def subject(folder: Path, ranks: int = 1) -> Iterator[Subject]:
     folder.mkdir(parents=True, exist_ok=True)
     prepared = Prepared(RUN, folder) if ranks == 1 else Ranks(RUN, folder, ranks)
     try:
-        yield Subject(prepared, folder, f"{ranks} process{'es' if ranks > 1 else ''}")
+        yield Subject(prepared, folder, ranks)
     finally:
         prepared.close()
 
