@@ -5,7 +5,7 @@ VENV ?= .venv
 LOWEST ?= .venv-lowest
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-lowest check docs linkcheck browser-test clean
+.PHONY: demo test test-lowest reliability check docs linkcheck browser-test clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/diffclf test --config digits
@@ -16,6 +16,10 @@ test: $(VENV)/test.stamp
 # The tests with the lowest versions that pyproject.toml allows, on the lowest Python.
 test-lowest: $(LOWEST)/test.stamp
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n auto --maxprocesses 4
+
+# Every fault that docs/reliability.md promises to withstand, in about 15 minutes on two cores.
+reliability: $(VENV)/test.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python tests/reliability/whole.py $(ARGS)
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .

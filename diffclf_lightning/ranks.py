@@ -1,6 +1,7 @@
 """What the ranks of a run tell each other, how long they wait for it, and what each draws."""
 
 import random
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +13,8 @@ from torch.distributed import distributed_c10d
 from diffclf_lightning.errors import InputError
 
 Made = TypeVar("Made")
+MOST = 200
+"""Letters of an error of torch in a message."""
 
 
 def of_all_ranks(value: Any) -> list[Any]:
@@ -19,12 +22,27 @@ def of_all_ranks(value: Any) -> list[Any]:
 
     Args:
         value: That of this rank, anything that can be pickled.
+
+    Raises:
+        InputError: If another one has ended.
     """
     if not _joined():
         return [value]
     shared: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(shared, value)
+    try:
+        torch.distributed.all_gather_object(shared, value)
+    except RuntimeError as error:
+        raise InputError(
+            "Expected all processes of the run to meet, but the connection to another one is lost: "
+            f"{_reason(error)}. What that one said last tells why it ended. What is stored stays, "
+            "and the same command goes on from it."
+        ) from error
     return shared
+
+
+def _reason(error: RuntimeError) -> str:
+    """The first sentence of torch's, less the file of its own that it names."""
+    return re.sub(r"^\[[^]]*\] ", "", str(error)).partition(". ")[0][:MOST]
 
 
 def on_first(rank: int, action: Callable[[], Made]) -> Made:

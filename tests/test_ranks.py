@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from diffclf_lightning import ranks
+from diffclf_lightning import InputError, ranks
 from diffclf_lightning.baselines import FeatureClassifier, TimmClassifier
 from diffclf_lightning.baselines.contrastive_training import ContrastiveTraining
 from diffclf_lightning.ranks import BusyTime, waiting_share, whole
@@ -54,6 +54,21 @@ def test_nobody_waits_where_nobody_is_slower(busy):
 
 def test_one_process_has_its_own_value():
     assert ranks.of_all_ranks("own") == ["own"]
+
+
+def test_a_process_that_is_gone_is_one_line(monkeypatch):
+    """What gloo says when a process was killed, after the place in its own code."""
+
+    def gone(*_):
+        raise RuntimeError(
+            "[/src/gloo/pair.cc:561] Connection closed by peer [::1]:80. This is so."
+        )
+
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_gather_object", gone)
+    with pytest.raises(InputError, match=r"is lost: Connection closed by peer \[::1\]:80\. What"):
+        ranks.of_all_ranks("own")
 
 
 @pytest.mark.parametrize(
