@@ -19,11 +19,11 @@ from lightning.pytorch.overrides.distributed import (
 from torch import Tensor
 from torch.utils.data import BatchSampler, DistributedSampler, SequentialSampler
 
-WRAPPERS = (DistributedSamplerWrapper, UnrepeatedDistributedSamplerWrapper)
-SHARDING = (DistributedSampler, UnrepeatedDistributedSampler, *WRAPPERS)
-
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.paths import text_of
+
+WRAPPERS = (DistributedSamplerWrapper, UnrepeatedDistributedSamplerWrapper)
+SHARDING = (DistributedSampler, UnrepeatedDistributedSampler, *WRAPPERS)
 
 
 def named_loaders(loaders: Any, prefix: str) -> dict[str, Any]:
