@@ -135,6 +135,7 @@ def test_what_killed_runs_left_is_cleared_away(tmp_path):
     dead.end()
     owner = {**vars(lock.Owner.me()), "process": dead.pid}
     (tmp_path / ".lock.left").write_text(json.dumps(owner))
+    (tmp_path / ".lock.torn").write_text(json.dumps(owner)[:30])
     (tmp_path / ".lock.waiting").write_text(json.dumps(vars(lock.Owner.me())))
     held = FolderLock(tmp_path)
     held.acquire()

@@ -13,6 +13,7 @@ from stored_runs import gaussians, rows, run, their_means
 from diffclf_lightning import DiffusionClassifier, Full, InputError
 from diffclf_lightning.results import RunFolder
 from diffclf_lightning.results.parts import Parts
+from diffclf_lightning.results.tables import batches_of, writer
 
 
 @pytest.fixture
@@ -110,8 +111,8 @@ def test_a_damaged_part_is_named_and_its_images_are_evaluated_again(
     whole = run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path / "whole")
     first, _ = cut_off(DiffusionClassifier(denoiser, Full(3)), data, tmp_path / "cut", monkeypatch)
     content = bytearray(first.read_bytes())
-    place = len(content) // 3
-    content[place : place + 8] = os.urandom(8)  # in a page: the end that is read first is whole
+    place = pq.ParquetFile(first).metadata.row_group(0).column(1).data_page_offset + 20
+    content[place] ^= 0xFF  # in a page: the end of the file, which is read first, is whole
     first.write_bytes(content)
     again = DiffusionClassifier(denoiser, Full(3))
     counted = []
@@ -216,3 +217,19 @@ def test_what_killed_runs_left_is_cleared_away(denoiser, data, tmp_path):
     run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path)
     found = {file.name for file in tmp_path.iterdir()}
     assert found == {"images.parquet", "run.json", "summary.json"}
+
+
+def test_a_bit_that_is_not_what_it_was_is_noticed_wherever_it_is(tmp_path):
+    """Of all bytes, among them those that say what is where and how columns are called."""
+    rows = table("a", "b", "c")
+    file = tmp_path / "part.parquet"
+    with writer(file, rows.schema) as opened:
+        opened.write_table(rows)
+    whole, noticed = file.read_bytes(), 0
+    for place, byte in enumerate(whole):
+        file.write_bytes(whole[:place] + bytes([byte ^ 1]) + whole[place + 1 :])
+        try:
+            assert pa.concat_tables(batches_of(file)) == rows
+        except InputError:
+            noticed += 1
+    assert noticed > len(whole) / 2

@@ -178,8 +178,10 @@ class FolderLock:
         """Remove what runs left that were killed while they asked for the lock."""
         for probe in self.file.parent.glob(f"{NAME}.*"):
             owner, time_of = _owner(probe), self._time(probe)
-            old = time_of is not None and (self._time(self.file) or 0) - time_of > STALE
-            if old or (owner is not None and owner.dead):
+            if time_of is None:
+                continue
+            old = (self._time(self.file) or 0) - time_of > STALE
+            if old or (probe.stat().st_size > 0 if owner is None else owner.dead):
                 probe.unlink(missing_ok=True)
 
     def _refusal(self, owner: Owner | None, age: float) -> str:

@@ -1,5 +1,6 @@
 """Parquet files of rows: every page is checked as it is read, and a damaged file is named."""
 
+from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ def batches_of(file: Path, columns: Sequence[str] | None = None) -> Iterator[pa.
     """
     try:
         with pq.ParquetFile(file, page_checksum_verification=True) as opened:
+            _check_schema(opened)
             present = opened.schema_arrow.names
             if not set(NAMES) <= set(present):
                 raise InputError(
@@ -34,14 +36,29 @@ def batches_of(file: Path, columns: Sequence[str] | None = None) -> Iterator[pa.
                     f"{' and '.join(NAMES)}, but it has {', '.join(present[:8])}. Move it away."
                 )
             wanted = None if columns is None else [name for name in columns if name in present]
+            count = 0
             for batch in opened.iter_batches(AT_ONCE, columns=wanted):
+                count += len(batch)
                 yield pa.table(batch)
-    except (pa.ArrowException, OSError) as error:
+            if count != opened.metadata.num_rows:
+                raise pa.ArrowInvalid(f"{count} of {opened.metadata.num_rows} rows")
+    except InputError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
         told = str(error).splitlines() or [type(error).__name__]
         raise InputError(
             f"Expected {str(file)!r} to be a whole Parquet file, but got: {told[0]}. If it is "
             "moved away, the same command evaluates its images again."
         ) from error
+
+
+def _check_schema(opened: pq.ParquetFile) -> None:
+    """Compare the columns, which no checksum covers, with those that the file was written with."""
+    kept = (opened.metadata.metadata or {}).get(b"ARROW:schema")
+    if kept is not None:
+        written = pa.ipc.read_schema(pa.py_buffer(b64decode(kept)))
+        if written != opened.schema_arrow:
+            raise pa.ArrowInvalid("columns that it was not written with")
 
 
 def writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
