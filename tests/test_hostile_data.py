@@ -65,7 +65,8 @@ def test_tags_of_yaml(marker, diffclf, tmp_path):
     diffclf("test", "--config", "a.yaml", code=2)
     diffclf("test", "--config", "digits", "--model", "a.yaml", code=2)
     diffclf("test", "--config", "digits", "--model.seed", evil, code=2)
-    diffclf("sweep", "a.yaml", code=2)
+    (line,) = diffclf("sweep", "a.yaml", code=2).stderr.splitlines()
+    assert "could not determine a constructor for the tag" in line
     with pytest.raises(InputError):
         LabelTree.of(tmp_path / "a.yaml")
 

@@ -153,14 +153,14 @@ class FeatureCache:
         meet()
         for file in files:
             self._open.pop(file, None)
-            found = _read_json(file.with_suffix(".json"))
+            found = _digests(_read_json(file.with_suffix(".json")) or {})
             if found is None:
                 raise InputError(
                     f"Expected all processes to see the folder `cache`, but {file} is not there. "
                     "Take one that they share, or fill the cache with one process first."
                 )
-            for row, digest in enumerate(found["images"]):
-                self._places.setdefault(bytes.fromhex(digest), (file, row))
+            for row, digest in enumerate(found):
+                self._places.setdefault(digest, (file, row))
         self._filled.add(target)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -253,7 +253,16 @@ def _identity(dataset: Any) -> str:
 def _is_whole(file: Path) -> bool:
     """Whether a shard is there, with the bytes that were written."""
     told = _read_json(file.with_suffix(".json"))
-    return told is not None and file.is_file() and told.get("blake2b") == _checksum(file)
+    listed = told is not None and _digests(told) is not None
+    return listed and file.is_file() and told.get("blake2b") == _checksum(file)
+
+
+def _digests(told: Mapping[str, Any]) -> list[bytes] | None:
+    """Those of the images of a shard, or None where they are not what was written."""
+    try:
+        return [bytes.fromhex(digest) for digest in told["images"]]
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
 def _read_json(file: Path) -> dict[str, Any] | None:

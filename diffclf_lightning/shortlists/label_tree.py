@@ -172,7 +172,8 @@ def _read(given: str | Path) -> Any:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(
             f"Expected argument `tree` to be a YAML file of the form {FORM}, or one of "
-            f"{', '.join(SHIPPED)}, but got {str(given)!r} ({type(error).__name__}: {error})."
+            f"{', '.join(SHIPPED)}, but got {str(given)!r} ({type(error).__name__}: "
+            f"{' '.join(str(error).split())})."
         ) from error
 
 

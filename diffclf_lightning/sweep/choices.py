@@ -208,7 +208,9 @@ def _composed(config: Path) -> yaml.Node | None:
     try:
         return yaml.compose(config.read_text(), Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise InputError(f"Expected {config} to be YAML, but got: {error}") from error
+        raise InputError(
+            f"Expected {config} to be YAML, but got: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _section(node: yaml.Node, name: str) -> yaml.Node | None:

@@ -181,7 +181,7 @@ class Sweep:
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise InputError(
                 f"Expected SWEEP to be a YAML file, but got {str(file)!r} "
-                f"({type(error).__name__}: {error})."
+                f"({type(error).__name__}: {' '.join(str(error).split())})."
             ) from error
         if not isinstance(content, Mapping) or not set(content) <= set(PARTS):
             found = sorted(map(str, content)) if isinstance(content, Mapping) else content

@@ -95,7 +95,7 @@ def test_a_cache_that_was_cut_off_ends_as_the_same_bytes(denoiser, tmp_path, mos
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("damage", ["bit", "short", "absent", "checksum"])
+@pytest.mark.parametrize("damage", ["bit", "short", "absent", "checksum", "images"])
 def test_a_damaged_shard_is_found_and_made_again(denoiser, tmp_path, damage):
     images, cache = images_of(denoiser), cache_of(denoiser, tmp_path / "c")
     cache.fill("digits", images)
@@ -109,8 +109,11 @@ def test_a_damaged_shard_is_found_and_made_again(denoiser, tmp_path, damage):
         shard.write_bytes(data[:-100])
     elif damage == "absent":
         shard.unlink()
-    else:
+    elif damage == "checksum":
         shard.with_suffix(".json").write_text('{"blake2b": "')
+    else:
+        told = json.loads(shard.with_suffix(".json").read_text())
+        shard.with_suffix(".json").write_text(json.dumps({**told, "images": ["no digest"]}))
     again = cache_of(denoiser, tmp_path / "c")
     again.fill("digits", images)
     assert again.features.computed == SHARD
