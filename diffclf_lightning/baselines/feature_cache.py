@@ -253,8 +253,9 @@ def _identity(dataset: Any) -> str:
 def _is_whole(file: Path) -> bool:
     """Whether a shard is there, with the bytes that were written."""
     told = _read_json(file.with_suffix(".json"))
-    listed = told is not None and _digests(told) is not None
-    return listed and file.is_file() and told.get("blake2b") == _checksum(file)
+    if told is None or _digests(told) is None or not file.is_file():
+        return False
+    return bool(told.get("blake2b") == _checksum(file))
 
 
 def _digests(told: Mapping[str, Any]) -> list[bytes] | None:
