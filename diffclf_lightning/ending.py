@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from diffclf_lightning.errors import input_error_behind, message_of
+from diffclf_lightning.errors import NeighbourError, input_error_behind, message_of
 from diffclf_lightning.stopping import Stopped, Stopping
 
 PATIENCE = 3.0
@@ -33,11 +33,11 @@ def ending(error: BaseException, stopping: Stopping) -> int | None:
         stopping.number = signal.SIGINT
     if not stopping.first and not isinstance(error, SystemExit) and stopping.heard_within(PATIENCE):
         return stopping.code if said is None else 2
-    own = said is not None or isinstance(error, SystemExit)
+    own = said is not None and not isinstance(said, NeighbourError)
     if (
         isinstance(error, Stopped)
         or stopping.number is not None
-        or (not own and stopping.lost(PATIENCE))
+        or (not (own or isinstance(error, SystemExit)) and stopping.lost(PATIENCE))
     ):
         stopping.end_others()
         if stopping.first:
