@@ -27,6 +27,7 @@ from diffclf_lightning.callbacks.trained import LAST
 from diffclf_lightning.checkpoints import read_checkpoint
 from diffclf_lightning.errors import InputError, input_error_behind
 from diffclf_lightning.mistakes import explained
+from diffclf_lightning.refusals import check_path, check_work, refusals
 from diffclf_lightning.stopping import Stopping
 
 NAMED = baselines, datamodules, informative, learned, training
@@ -131,6 +132,7 @@ class DiffclfCLI(LightningCLI):
             callbacks.append(Requeue())
         self.trainer_defaults["callbacks"] = callbacks
         trainer = super().instantiate_trainer(**kwargs)
+        check_work(trainer, self.command, self._config().ckpt_path)
         self.stopping.processes = lambda: getattr(trainer.strategy.launcher, "procs", [])
         return trainer
 
@@ -151,8 +153,14 @@ class DiffclfCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Refuse a checkpoint that cannot be read before the model is made."""
         given = self._config()
+        check_path(given.ckpt_path)
         if given.weights_only is not False and Path(given.ckpt_path or "").is_file():
             read_checkpoint(given.ckpt_path)
+
+    def instantiate_classes(self) -> None:
+        """Answer what Lightning refuses."""
+        with refusals(making=True):
+            super().instantiate_classes()
 
     def after_instantiate_classes(self) -> None:
         """Tell the results which configuration they belong to."""
@@ -189,7 +197,8 @@ def main(args: Sequence[str], run_name: str, stopping: Stopping) -> None:
         (other,) = set(EXCLUSIVE) - set(typed)
         given.append(f"{other}=null")
     try:
-        DiffclfCLI(command, run_name, given, stopping, dry_run=dry_run)
+        with refusals():
+            DiffclfCLI(command, run_name, given, stopping, dry_run=dry_run)
     except Estimated:
         return
 

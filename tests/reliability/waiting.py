@@ -1,4 +1,4 @@
-"""A run that says where it is, and waits there for a signal."""
+"""Runs that wait for a signal, or fail."""
 
 import hashlib
 import os
@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 
 from lightning.pytorch import Callback
+
+from diffclf_lightning.errors import InputError
 
 REACHED = Path("reached")
 LONG = 10**8
@@ -31,6 +33,14 @@ class Waiting(Callback):
             if self.deaf:
                 hashlib.pbkdf2_hmac("sha256", b"", b"", LONG)
             time.sleep(60)
+
+
+class Failing(Callback):
+    """Fails in the second batch."""
+
+    def on_test_batch_start(self, trainer, module, batch, index, *_):
+        if index == 1:
+            raise InputError("Expected nothing.")
 
 
 def waits(hook, batch=0, deaf=False):
