@@ -50,6 +50,16 @@ def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
     return entries
 
 
+def _differences(own: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    missing = [name for name in own if name not in given]
+    others = [name for name in given if name not in own]
+    both = [name for name in own if name in given]
+    sizes = [n for n in both if getattr(own[n], "shape", None) != getattr(given[n], "shape", None)]
+    told = (("lacks", missing), ("has beside them", others), ("has in other sizes", sizes))
+    said = [f"{how} {len(names)} ({names[0]}, ...)" for how, names in told if names]
+    return f"which of {len(own)} weights {', '.join(said)}" if said else "whose weights do not fit"
+
+
 class WholeCheckpoints(LightningModule):
     """A module that stores the arguments of its constructor in checkpoints, as plain values."""
 
@@ -108,6 +118,28 @@ class WholeCheckpoints(LightningModule):
         if self._trainer is None:
             given = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
             check_given(checkpoint.get(NOT_STORED, {}), given)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Take the weights of a checkpoint.
+
+        Args:
+            state_dict: The weights by name.
+            strict: Whether all have to be there, and no others.
+            assign: As :meth:`torch.nn.Module.load_state_dict` takes it.
+
+        Raises:
+            InputError: If they are those of another model.
+        """
+        try:
+            return super().load_state_dict(state_dict, strict, assign)
+        except RuntimeError as error:
+            raise InputError(
+                f"Expected a checkpoint of this {type(self).__name__}, but got one of another "
+                f"model, {_differences(self.state_dict(), state_dict)}. Give the checkpoint with "
+                "the arguments of the model that it was trained with, as its config.yaml has them."
+            ) from error
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:

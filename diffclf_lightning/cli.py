@@ -13,7 +13,9 @@ from importlib.metadata import version
 from textwrap import fill
 
 from diffclf_lightning.configurations import resolve_configs, shipped_configs
-from diffclf_lightning.errors import InputError, input_error_behind, message_of
+from diffclf_lightning.ending import ending, flush, leave
+from diffclf_lightning.errors import InputError
+from diffclf_lightning.stopping import Stopping
 
 
 @dataclass(frozen=True)
@@ -74,17 +76,23 @@ def main(args: Sequence[str] | None = None) -> None:
         args: Arguments. Defaults to None: those of the process.
     """
     given = sys.argv[1:] if args is None else list(args)
+    stopping = Stopping()
     try:
-        _run(given, own_process=args is None)
-    except Exception as error:
-        said = input_error_behind(error)
-        if said is None:
+        stopping.begin()
+        _run(given, stopping, own_process=args is None)
+        flush(sys.stdout)
+    except BaseException as error:
+        code = ending(error, stopping)
+        if code is None:
             raise
-        sys.stderr.write(f"diffclf: error: {message_of(said)}\n")
-        sys.exit(2)
+        if args is None:
+            leave(code)
+        sys.exit(code)
+    finally:
+        stopping.end()
 
 
-def _run(given: list[str], *, own_process: bool) -> None:
+def _run(given: list[str], stopping: Stopping, *, own_process: bool) -> None:
     name = given[0] if given else "--help"
     if name in ("--help", "-h"):
         sys.stdout.write(_help())
@@ -94,7 +102,7 @@ def _run(given: list[str], *, own_process: bool) -> None:
         resolved, run_name = resolve_configs(given)
         if own_process:  # so that the processes which Lightning starts get the same
             sys.argv[1:] = resolved
-        import_module("diffclf_lightning.lightning_cli").main(resolved, run_name)
+        import_module("diffclf_lightning.lightning_cli").main(resolved, run_name, stopping)
     elif name in COMMANDS:
         import_module(f"diffclf_lightning.{COMMANDS[name].module}").main(given[1:])
     else:

@@ -9,6 +9,10 @@ class InputError(ValueError):
     """
 
 
+class NeighbourError(InputError):
+    """Another process of the run has ended, which says why."""
+
+
 def message_of(error: InputError) -> str:
     """What an error says, without what a worker process that loads images puts around it."""
     text = str(error)

@@ -18,6 +18,7 @@ from diffclf_lightning.callbacks import (
     ReportTable,
     Requeue,
     ResultsWriter,
+    Stops,
     TrainedModel,
 )
 from diffclf_lightning.callbacks.dry_run import Estimated
@@ -26,6 +27,8 @@ from diffclf_lightning.callbacks.trained import LAST
 from diffclf_lightning.checkpoints import read_checkpoint
 from diffclf_lightning.errors import InputError, input_error_behind
 from diffclf_lightning.mistakes import explained
+from diffclf_lightning.refusals import check_path, check_work, refusals
+from diffclf_lightning.stopping import Stopping
 
 NAMED = baselines, datamodules, informative, learned, training
 """Whose classes are known on the command line by their names alone."""
@@ -70,13 +73,21 @@ class DiffclfCLI(LightningCLI):
         command: The subcommand.
         run_name: What the run is called.
         args: Arguments, the subcommand first.
+        stopping: The signals that may end it.
         dry_run: Whether to say what a test would take, and end there.
     """
 
     def __init__(
-        self, command: str, run_name: str, args: list[str], *, dry_run: bool = False
+        self,
+        command: str,
+        run_name: str,
+        args: list[str],
+        stopping: Stopping,
+        *,
+        dry_run: bool = False,
     ) -> None:
         self.command, self.run_name, self.dry_run = command, run_name, dry_run
+        self.stopping = stopping
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -109,7 +120,7 @@ class DiffclfCLI(LightningCLI):
         writer.name = self.run_name
         if job_name() is not None and given.default_root_dir is None:
             kwargs["default_root_dir"] = writer.chosen()
-        callbacks: list[Callback] = [ReportTable()]
+        callbacks: list[Callback] = [ReportTable(), Stops(self.stopping)]
         if given.enable_progress_bar is not False:
             callbacks.append(EvaluationProgress())
         if self.command == "fit":
@@ -120,7 +131,10 @@ class DiffclfCLI(LightningCLI):
         else:
             callbacks.append(Requeue())
         self.trainer_defaults["callbacks"] = callbacks
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        check_work(trainer, self.command, self._config().ckpt_path)
+        self.stopping.processes = lambda: getattr(trainer.strategy.launcher, "procs", [])
+        return trainer
 
     def _prepare_subcommand_parser(
         self, klass: type, subcommand: str, **kwargs: Any
@@ -139,8 +153,14 @@ class DiffclfCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Refuse a checkpoint that cannot be read before the model is made."""
         given = self._config()
+        check_path(given.ckpt_path)
         if given.weights_only is not False and Path(given.ckpt_path or "").is_file():
             read_checkpoint(given.ckpt_path)
+
+    def instantiate_classes(self) -> None:
+        """Answer what Lightning refuses."""
+        with refusals(making=True):
+            super().instantiate_classes()
 
     def after_instantiate_classes(self) -> None:
         """Tell the results which configuration they belong to."""
@@ -156,12 +176,13 @@ class DiffclfCLI(LightningCLI):
         return self.config.get(str(self.subcommand), self.config)
 
 
-def main(args: Sequence[str], run_name: str) -> None:
+def main(args: Sequence[str], run_name: str, stopping: Stopping) -> None:
     """Run a subcommand.
 
     Args:
         args: The subcommand and its arguments.
         run_name: What the run is called.
+        stopping: The signals that may end it.
 
     Raises:
         InputError: If they are wrong.
@@ -176,7 +197,8 @@ def main(args: Sequence[str], run_name: str) -> None:
         (other,) = set(EXCLUSIVE) - set(typed)
         given.append(f"{other}=null")
     try:
-        DiffclfCLI(command, run_name, given, dry_run=dry_run)
+        with refusals():
+            DiffclfCLI(command, run_name, given, stopping, dry_run=dry_run)
     except Estimated:
         return
 

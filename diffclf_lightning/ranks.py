@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch.distributed import distributed_c10d
 
-from diffclf_lightning.errors import InputError
+from diffclf_lightning.errors import InputError, NeighbourError
 
 Made = TypeVar("Made")
 MOST = 200
@@ -24,7 +24,7 @@ def of_all_ranks(value: Any) -> list[Any]:
         value: That of this rank, anything that can be pickled.
 
     Raises:
-        InputError: If another one has ended.
+        NeighbourError: If another one has ended.
     """
     if not _joined():
         return [value]
@@ -32,7 +32,7 @@ def of_all_ranks(value: Any) -> list[Any]:
     try:
         torch.distributed.all_gather_object(shared, value)
     except RuntimeError as error:
-        raise InputError(
+        raise NeighbourError(
             "Expected all processes of the run to meet, but the connection to another one is lost: "
             f"{_reason(error)}. What that one said last tells why it ended. What is stored stays, "
             "and the same command goes on from it."

@@ -106,6 +106,15 @@ class EvaluationProgress(TQDMProgressBar):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._bar.close()
 
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """End the line, so that the error has one of its own."""
+        names = ("_bar", "_val_progress_bar", "_train_progress_bar")
+        for bar in (getattr(self, name, None) for name in names):
+            if bar is not None:
+                bar.close()
+
     on_predict_start = on_test_start
     on_predict_epoch_start = on_test_epoch_start
     on_predict_batch_start = on_test_batch_start

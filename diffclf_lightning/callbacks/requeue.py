@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import threading
+from contextlib import suppress
 from typing import Any
 
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
@@ -58,7 +59,7 @@ class Requeue(Callback):
         handler = signal.signal(number, _heard)
         wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._before = number, handler, wakeup
-        threading.Thread(target=_hear, args=(reader, number, requeues), daemon=True).start()
+        threading.Thread(target=_hear, args=(reader, wakeup, number, requeues), daemon=True).start()
 
     def _close(self) -> None:
         if self._before is not None:
@@ -74,9 +75,12 @@ def _heard(*_: Any) -> None:
     """Take the signal, which would end the process: the thread has been told."""
 
 
-def _hear(reader: int, number: int, requeues: bool) -> None:
+def _hear(reader: int, before: int, number: int, requeues: bool) -> None:
     with os.fdopen(reader, "rb", buffering=0) as signals:
         while heard := signals.read(1):
+            if before >= 0:  # who listened before goes on listening
+                with suppress(OSError):
+                    os.write(before, heard)
             if heard[0] == number and requeues:
                 requeues = False  # once
                 _requeue()

@@ -17,6 +17,7 @@ from rich.console import Console
 from diffclf_lightning.compare import compare_runs, read_measured
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.results import RunFolder
+from diffclf_lightning.stopping import Stopped, run_until_stopped
 from diffclf_lightning.sweep.plan import LOGS, Member, Sweep, name_of
 
 DESCRIPTION = """\
@@ -118,19 +119,14 @@ def _run(member: Member) -> str | None:
     command = [sys.executable, "-m", "diffclf_lightning", *member.args]
     with member.log.open("wb") as log:
         try:
-            ended = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                check=False,
+            status = run_until_stopped(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
-        except KeyboardInterrupt:
-            sys.stderr.write("diffclf: interrupted; the same command goes on from here\n")
-            sys.exit(130)
-    if ended.returncode == 0:
+        except Stopped as stopped:
+            raise Stopped(stopped.number, "the same command goes on from here") from None
+    if status == 0:
         return RunFolder(member.folder).unfinished()
-    return f"{_error(member.log)} (exit status {ended.returncode}; {member.log})"
+    return f"{_error(member.log)} (exit status {status}; {member.log})"
 
 
 def _error(log: Path) -> str:
