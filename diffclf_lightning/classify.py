@@ -15,6 +15,8 @@ from tqdm import tqdm
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
+from diffclf_lightning.files import draw_whole, made
+from diffclf_lightning.outputs import output_file
 from diffclf_lightning.paths import path_of
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ TEXT_TO_IMAGE = "stabilityai/stable-diffusion-2-base"
 TEMPLATE = "a photo of a {}."
 MOST_DRAWN = 12
 """Images of a figure."""
+PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
+"""What figures may be."""
 DESCRIPTION = f"""\
 Say what images show. Choose among --names (put into --template), among whole captions (--prompts,
 "which of these fits?"), or among the classes of a class-conditional model. Without --denoiser it
@@ -80,15 +84,18 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     names = _names(options)
     classifier = _classifier(options)
     guesses = _classified(classifier, files, names)
-    if options.save_figure:
-        _draw(path_of(options.save_figure), classifier, files, guesses)
     if options.json:
         plain = [_plain(file, guess) for file, guess in zip(files, guesses, strict=True)]
         sys.stdout.write(json.dumps(plain, indent=2) + "\n")
-        return
-    console = console or Console()
-    console.print(_table(files, guesses, options.top))
-    if not classifier.calibrated:
+    else:
+        _show(console or Console(), _table(files, guesses, options.top), classifier.calibrated)
+    if options.save_figure:  # which may fail
+        _draw(path_of(options.save_figure), classifier, files, guesses)
+
+
+def _show(console: Console, table: Table, calibrated: bool) -> None:
+    console.print(table)
+    if not calibrated:
         said = "Not calibrated: probabilities take temperature 1, only their order means something."
         console.print(f"{said} See diffclf calibrate.", highlight=False)
 
@@ -109,6 +116,7 @@ def _check(options: argparse.Namespace) -> None:
             raise InputError(f"Expected {flag} to be at least 1, but got {value}.")
     if options.save_figure:
         needed("matplotlib", "figures")
+        output_file(options.save_figure, "figure.png", PICTURES, "--save-figure")
 
 
 def _files(given: Sequence[str]) -> list[Path]:
@@ -245,10 +253,4 @@ def _draw(
     shape = classifier.image_shape
     pixels = [pixels_of(image, classifier.transform, shape) for image in files]
     drawn = [(image, columns, place) for place, image in enumerate(pixels)][:MOST_DRAWN]
-    try:
-        draw_errors(drawn, names).savefig(file, dpi=150)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"Expected --save-figure to be a file that can be written, but got {str(file)!r} "
-            f"({error})."
-        ) from error
+    draw_whole(draw_errors(drawn, names), made(file.parent) / file.name)

@@ -16,8 +16,9 @@ from rich.text import Text
 
 from diffclf_lightning.compare import Measured, read_measured
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.files import write_whole
+from diffclf_lightning.files import made, write_whole
 from diffclf_lightning.metrics import MatchingReport
+from diffclf_lightning.outputs import output_file
 from diffclf_lightning.results import RunFolder, find_runs
 
 DESCRIPTION = """\
@@ -91,12 +92,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         "--output", type=Path, metavar="FILE", help="also write it, as .csv or as .md (Markdown)"
     )
     options = parser.parse_args(list(args))
-    file = options.output
-    if file is not None and (file.suffix not in (".csv", ".md") or file.is_dir()):
-        raise InputError(
-            f"Expected --output to be a file that ends with .csv or .md, but got {str(file)!r}. "
-            "Name one, for instance runs/costs.csv."
-        )
+    file = options.output and output_file(options.output, "costs.csv", (".csv", ".md"))
     found = find_runs(options.runs)
     costs = costs_of(read_measured(found.runs), found.runs)
     left_out = dict.fromkeys(found.runs.keys() - {cost.run for cost in costs}, "no known labels")
@@ -112,7 +108,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     for note in notes:
         console.print(f"  {note}", soft_wrap=True, highlight=False, markup=False)
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        made(file.parent)
         write_whole(file, csv_of(costs) if file.suffix == ".csv" else markdown_of(costs))
         console.print(f"Results: {file}", soft_wrap=True, highlight=False, markup=False)
 

@@ -141,6 +141,8 @@ def _measured(rows: pa.Table, table: ErrorTable, task: Task, score: Score) -> pa
         batch["images"] = [range(count) for count in rows["num_images"].to_pylist()]
     else:
         batch = {"label": torch.from_numpy(rows["label"].to_numpy().copy())}
+        if isinstance(task, Classification):
+            task.check_labels(batch["label"].tolist(), rows["set"][0].as_py())
     predictions = Predictions(
         set_name="",
         keys=rows["key"].to_pylist(),

@@ -102,7 +102,7 @@ def test_without_a_fitted_temperature_it_says_so(digits, diffclf, tmp_path):
         (["a.png", *DIT, "--trials=0"], "--trials to be at least 1"),
         (["a.png", *DIT, "--dtype=int8"], "--dtype to be one of float32"),
         (["a.png", *DIT, "--device=gpu"], "--device to be one that torch has"),
-        (["a.png", *DIT, "--trials=1", "--save-figure=no/f.png"], "--save-figure to be a file"),
+        (["a.png", *DIT, "--trials=1", "--save-figure=f.xyz"], "--save-figure to be a file"),
         (["a.png", "--denoiser=diffclf/digit"], "diffclf/digits-dit"),
     ],
 )

@@ -34,7 +34,7 @@ def record(folder, labels, predictions, *, keys=None, names=None, digests=None, 
     run = RunFolder(folder)
     description = {"classifier": "DiffusionClassifier", "denoiser": "Own", "precision": "32-true"}
     run.begin(description, {set_name: None})
-    run.record({"device": "Abacus", "devices": 2, "version": "9.9", "torch": "1"})
+    run.described.record({"device": "Abacus", "devices": 2, "version": "9.9", "torch": "1"})
     keys = keys or [f"image-{i}" for i in range(count)]
     rows = {
         "set": [set_name] * count, "key": keys, "digest": digests or [f"d{k}" for k in keys],
@@ -44,7 +44,8 @@ def record(folder, labels, predictions, *, keys=None, names=None, digests=None, 
     if names is not None:
         rows["label_name"] = [names[i] for i in labels]
         rows["prediction_name"] = [names[i] for i in predictions]
-    pq.write_table(pa.table(rows), run.parts / "0.parquet")
+    pq.write_table(pa.table(rows), run.parts.folder / "0.parquet")
+    run.gather()
     run.finish({set_name: report}, description, {set_name: None})
     return run
 

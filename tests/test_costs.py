@@ -20,7 +20,7 @@ def runs(tmp_path, seed):
     errors[5:, 1:, 1:] = torch.nan  # pruned: fewer evaluations
     for name, device, devices in (("a", "Card", 1), ("b", "Card", 1), ("c", "Other", 2)):
         plant(tmp_path / name, errors, truth, ["1/6", "1/2", "5/6"])
-        RunFolder(tmp_path / name).record(
+        RunFolder(tmp_path / name).described.record(
             {"device": device, "devices": devices, "version": "1", "torch": "2"}
         )
     return truth
@@ -52,7 +52,9 @@ def test_other_machines_are_said(diffclf, runs, tmp_path):
     lines = [line for line in table.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in lines}) == 1
     assert len(lines) == 4
-    RunFolder(tmp_path / "a").record({"device": "New", "devices": 1, "version": "1", "torch": "2"})
+    RunFolder(tmp_path / "a").described.record(
+        {"device": "New", "devices": 1, "version": "1", "torch": "2"}
+    )
     assert "continued on another device: a" in diffclf("costs", "a", "b").stdout
 
 

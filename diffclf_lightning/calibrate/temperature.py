@@ -7,7 +7,13 @@ from diffclf_lightning.calibration import Calibration
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import ErrorTable, Score, best_candidates, per_label
 from diffclf_lightning.metrics import fit_temperature
-from diffclf_lightning.results import RunFolder, candidates_of, stored_errors, timesteps_of
+from diffclf_lightning.results import (
+    RunFolder,
+    candidates_of,
+    lists_of,
+    stored_errors,
+    timesteps_of,
+)
 from diffclf_lightning.tasks import Classification
 
 
@@ -31,6 +37,7 @@ def fit_on_rows(run: RunFolder) -> Calibration:
             "the folder of `diffclf validate` or `diffclf test`."
         )
     score = run.description()["scores"][0]
+    check_labels(torch.tensor(rows["label"].to_numpy()), lists_of(rows, "scores").shape[1], run)
     return Calibration(Classification().fit(rows)["temperature"], score, len(rows))
 
 
@@ -54,7 +61,28 @@ def fit_on_errors(run: RunFolder, score: Score) -> Calibration:
         scores.append(label_scores(table, bound, width))
         labels.append(torch.from_numpy(rows["label"].to_numpy().copy()))
     truth = torch.cat(labels)
+    check_labels(truth, width, run)
     return Calibration(fit_temperature(torch.cat(scores), truth), score.name, len(truth))
+
+
+def check_labels(labels: Tensor, num_labels: int, run: RunFolder) -> None:
+    """Refuse stored labels that the run did not choose among.
+
+    Args:
+        labels: The labels, at least one.
+        num_labels: Number of labels.
+        run: The folder of the run, for messages.
+
+    Raises:
+        InputError: If one is not below that number.
+    """
+    wrong = labels[(labels < 0) | (labels >= num_labels)]
+    if len(wrong):
+        raise InputError(
+            f"Expected the labels of the rows in {str(run.path)!r} from 0 to {num_labels - 1}, but "
+            f"got {int(wrong[0])}. The file is damaged, or has been changed: run `diffclf test` "
+            "again."
+        )
 
 
 def label_scores(table: ErrorTable, score: Score, num_labels: int) -> Tensor:

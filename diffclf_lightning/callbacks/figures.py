@@ -14,7 +14,7 @@ from diffclf_lightning.callbacks.first_images import FirstImages, answered
 from diffclf_lightning.callbacks.results import results_folder
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
-from diffclf_lightning.files import draw_whole
+from diffclf_lightning.files import draw_whole, made
 from diffclf_lightning.image_classifier import ImageClassifier
 from diffclf_lightning.paths import file_name, path_of
 from diffclf_lightning.results import RunFolder
@@ -78,7 +78,7 @@ class ErrorFigure(Callback):
         for set_name, shown in found.items():
             with beside_results(f"Drawing the errors of {set_name!r}", stored, AGAIN):
                 known = answered(set_name, shown, None if stored is None else RunFolder(stored))
-                folder.mkdir(parents=True, exist_ok=True)
+                made(folder)
                 if known:
                     figure = draw_errors([(s.image, s.columns or {}, 0) for s in known], names)
                     draw_whole(figure, folder / f"errors-{file_name(set_name)}.png")

@@ -12,6 +12,7 @@ from diffclf_lightning.compare import report
 from diffclf_lightning.compare.measured import Measured, read_measured
 from diffclf_lightning.compare.pairs import RunPair, adjusted, read_pairs
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.outputs import output_file
 from diffclf_lightning.results import FoundRuns, find_runs
 
 DESCRIPTION = """\
@@ -88,11 +89,7 @@ def compare_runs(
         InputError: If there is no finished run with labels among the sources, the output is no CSV
             file, or the reference is none of the runs.
     """
-    if output is not None and (output.suffix != ".csv" or output.is_dir()):
-        raise InputError(
-            f"Expected --output to be a file that ends with .csv, but got {str(output)!r}. Name "
-            "one, for instance runs/compare.csv."
-        )
+    output = output and output_file(output, "compare.csv", (".csv",))
     lines, pairs, left_out = list[Measured](), list[RunPair](), dict[str, str]()
     for group, sources in groups.items():
         found = find_runs(sources)

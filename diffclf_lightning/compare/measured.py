@@ -1,9 +1,11 @@
 """What finished runs measured on their sets, one line a run and set."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics import ClassificationReport, MatchingReport
 from diffclf_lightning.results import RunFolder, family
 
@@ -83,10 +85,20 @@ def read_measured(runs: Mapping[str, RunFolder]) -> list[Measured]:
         for set_name, content in run.summary()["sets"].items():
             if content.get("total"):
                 kind = MatchingReport if "scores" in content else ClassificationReport
-                report = kind.from_summary(content)
+                with _named(run, set_name):
+                    report = kind.from_summary(content)
                 lines.append(Measured(set_name, name, family(description), report, **conditions))
     sets = list(dict.fromkeys(line.set for line in lines))
     return sorted(lines, key=lambda line: sets.index(line.set))
+
+
+@contextmanager
+def _named(run: RunFolder, set_name: str) -> Iterator[None]:
+    """Within, what is wrong with a stored report is said with its file and its set."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{str(run.summary_file)!r}, set {set_name!r}: {error}") from error
 
 
 def _device(machine: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from diffclf_lightning.compare.measured import Measured
 from diffclf_lightning.compare.pairs import RunPair
-from diffclf_lightning.files import write_whole
+from diffclf_lightning.files import made, write_whole
 
 MOST_PAIRS = 30
 """Pairs of a set that are printed; all are in the file."""
@@ -45,13 +45,14 @@ def write(file: Path, lines: Sequence[Measured], pairs: Sequence[RunPair]) -> li
     Returns:
         The files that were written.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
+    made(file.parent)
     beside = file.with_name(f"{file.stem}-pairs.csv")
-    beside.unlink(missing_ok=True)  # of an earlier comparison
     contents = {file: [line.record() for line in lines], beside: [pair.record() for pair in pairs]}
     for path, records in contents.items():
         if records:
             write_whole(path, _csv(records))
+        else:  # of an earlier comparison
+            path.unlink(missing_ok=True)
     return [path for path, records in contents.items() if records]
 
 

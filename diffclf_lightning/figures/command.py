@@ -10,7 +10,6 @@ import numpy as np
 from jsonargparse import ArgumentParser
 from rich.console import Console
 
-from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import Score
 from diffclf_lightning.extras import needed
 from diffclf_lightning.figures.draw import (
@@ -22,7 +21,8 @@ from diffclf_lightning.figures.over_trials import RESAMPLES, PolicyCurve, over_t
 from diffclf_lightning.figures.single_times import single_times
 from diffclf_lightning.figures.stored import Pool
 from diffclf_lightning.figures.two_candidates import two_candidates
-from diffclf_lightning.files import write_whole
+from diffclf_lightning.files import made, write_whole
+from diffclf_lightning.outputs import output_folder
 from diffclf_lightning.results import RunFolder
 
 DESCRIPTION = """\
@@ -66,9 +66,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     add("--output", type=str, default=None, help="folder; default: RUN/figures of the first run")
     options = parser.instantiate_classes(parser.parse_args(list(args)))
     needed("matplotlib", "figures")
-    folder = Path(options.output or Path(options.runs[0]) / "figures")
-    if folder.is_file():
-        raise InputError(f"Expected --output to be a folder, but got the file {folder}.")
+    folder = output_folder(options.output or RunFolder(options.runs[0]).path / "figures")
     pool = Pool([RunFolder(run) for run in options.runs], options.score, options.set)
     said = draw_all(pool, folder, options.image, options.resamples)
     console = console or Console()
@@ -93,7 +91,7 @@ def draw_all(
     times = single_times(pool)
     curves = over_trials(pool, resamples=resamples)
     pair = two_candidates(pool, image)
-    folder.mkdir(parents=True, exist_ok=True)
+    made(folder)
     draw_two_candidates(pair, folder / "two-candidates.png")
     own, chance = float(curves[0].accuracy[-1]), 1 / len(np.unique(pool.labels))
     draw_single_times(times, own, chance, folder / "single-timesteps.png")

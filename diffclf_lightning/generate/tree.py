@@ -15,7 +15,7 @@ from PIL import Image as PILImage
 from PIL.PngImagePlugin import PngInfo
 
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.files import write_whole
+from diffclf_lightning.files import made, write_whole
 from diffclf_lightning.generate.plan import Plan, PlannedImage
 from diffclf_lightning.generate.samplers import Sampler
 from diffclf_lightning.images import UNREADABLE
@@ -44,16 +44,16 @@ class ImageTree:
             InputError: If it holds something else.
         """
         file = self.folder / GENERATION
-        made = {**self.identity, "seed": self.plan.seed, "classes": list(self.plan.folders)}
+        own = {**self.identity, "seed": self.plan.seed, "classes": list(self.plan.folders)}
         if file.is_file():
             stored = self._stored(file)
-            differ = [name for name in made if stored.get(name) != made[name]]
+            differ = [name for name in own if stored.get(name) != own[name]]
             if differ:
                 name = differ[0]
                 raise InputError(
                     f"Expected --out to be a folder of the same generation, but in "
                     f"{str(self.folder)!r} `{name}` was {stored.get(name)!r} and is "
-                    f"{made[name]!r} now. Choose another folder, or delete it."
+                    f"{own[name]!r} now. Choose another folder, or delete it."
                 )
         elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise InputError(
@@ -61,8 +61,8 @@ class ImageTree:
                 f"{str(self.folder)!r} holds something else. Choose another folder."
             )
         for name in self.plan.folders:
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        write_whole(file, json.dumps(made, indent=2) + "\n")
+            made(self.folder / name)
+        write_whole(file, json.dumps(own, indent=2) + "\n")
         lines = [json.dumps(image.told(), ensure_ascii=False) for image in self.plan]
         write_whole(self.folder / INDEX, "\n".join(lines) + "\n")
 

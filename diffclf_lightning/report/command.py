@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
-from diffclf_lightning.files import write_whole
+from diffclf_lightning.files import made, write_whole
+from diffclf_lightning.outputs import output_file
 from diffclf_lightning.report.contents import read_runs
 from diffclf_lightning.report.page import render
 
@@ -42,28 +42,12 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     options = parser.parse_args(list(args))
     needed("jinja2", "report")
     needed("matplotlib", "report")
-    _check(options.output)
+    output = options.output and output_file(options.output, "report.html")
     runs = read_runs(options.runs)
     fresh = Path("runs") / f"report-{datetime.now():%Y%m%d-%H%M%S}.html"
-    file = options.output or (runs[0].path / "report.html" if len(runs) == 1 else fresh)
+    file = output or (runs[0].path / "report.html" if len(runs) == 1 else fresh)
     page = render(runs)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    made(file.parent)
     write_whole(file, page)
     console = console or Console()
     console.print(f"Report: {file}", soft_wrap=True, highlight=False, markup=False)
-
-
-def _check(output: Path | None) -> None:
-    if output is None:
-        return
-    if output.is_dir():
-        raise InputError(
-            f"Expected --output to be a file, but got the folder {output}. Name a file in it: "
-            f"--output {output / 'report.html'}."
-        )
-    above = next((folder for folder in output.parents if folder.exists()), Path())
-    if not above.is_dir():
-        raise InputError(
-            f"Expected --output to lie in a folder, but {above} of {output} is a file. Choose "
-            "another place."
-        )

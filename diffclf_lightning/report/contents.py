@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics import ClassificationReport, classification_report
+from diffclf_lightning.paths import path_of
 from diffclf_lightning.report.names import Names
-from diffclf_lightning.results import RunFolder
+from diffclf_lightning.results import RunFolder, lists_of
 
 SCALARS = (
     "label",
@@ -123,7 +124,7 @@ class _Parts:
     num_labels: int = 0
 
     def add(self, rows: pa.Table) -> None:
-        scores, spreads, counts = (np.stack(rows[name].to_numpy()) for name in LISTS)
+        scores, spreads, counts = (lists_of(rows, name) for name in LISTS)
         self.keys += rows["key"].to_pylist()
         order = np.argsort(scores, axis=1, kind="stable")[:, :2]
         best = np.take_along_axis(scores, order, axis=1).astype(np.float64)
@@ -169,7 +170,7 @@ def read_runs(folders: Sequence[str | Path]) -> list[RunContents]:
     Raises:
         InputError: If a folder holds no rows of a classification, or is named twice.
     """
-    paths = [Path(folder) for folder in folders]
+    paths = [path_of(folder) for folder in folders]
     resolved = [path.resolve() for path in paths]
     for place, path in enumerate(resolved):
         if path in resolved[:place]:
@@ -197,23 +198,17 @@ def read_run(path: Path, name: str) -> RunContents:
     """
     run, parts = RunFolder(path), dict[str, _Parts]()
     names = Names(run.description().get("classnames"))
-    try:
-        for rows in run.batches([*SCALARS, *NAMED, *LISTS, "thumbnail"]):
-            missing = [column for column in (*SCALARS, *LISTS) if column not in rows.schema.names]
-            if missing:
-                raise InputError(
-                    f"Expected RUN to hold rows of a classification, but those of {str(path)!r} "
-                    f"have no {', '.join(missing)}. Name the folder of another run."
-                )
-            names.learn(rows)
-            for set_name in rows["set"].unique().to_pylist():
-                chosen = rows.filter(pc.field("set") == set_name)
-                parts.setdefault(set_name, _Parts()).add(chosen)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(
-            f"Expected {str(run.images)!r} to be a table of results, but got "
-            f"{type(error).__name__}: {error}. Run `diffclf test` again."
-        ) from error
+    for rows in run.batches([*SCALARS, *NAMED, *LISTS, "thumbnail"]):
+        missing = [column for column in (*SCALARS, *LISTS) if column not in rows.schema.names]
+        if missing:
+            raise InputError(
+                f"Expected RUN to hold rows of a classification, but those of {str(path)!r} "
+                f"have no {', '.join(missing)}. Name the folder of another run."
+            )
+        names.learn(rows)
+        for set_name in rows["set"].unique().to_pylist():
+            chosen = rows.filter(pc.field("set") == set_name)
+            parts.setdefault(set_name, _Parts()).add(chosen)
     if not parts:
         raise InputError(
             f"Expected RUN to be the folder of a run with results, but {str(path)!r} has none. "

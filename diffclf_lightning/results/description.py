@@ -16,6 +16,31 @@ MOST = 200
 """Letters of a value in a message."""
 
 
+class Entries(dict[str, Any]):
+    """Entries of a file of a run: one that is missing is named with its file.
+
+    Args:
+        content: The entries.
+        file: Their file.
+    """
+
+    def __init__(self, content: Mapping[str, Any], file: Path) -> None:
+        super().__init__(content)
+        self.file = file
+
+    def __missing__(self, name: str) -> Any:
+        """Refuse to read what is not there.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError(
+            f"Expected {str(self.file)!r} to have {name!r}, but "
+            f"{'it has not' if self else 'there is no such file, or it is empty'}. Name a folder "
+            "that `diffclf test` wrote."
+        )
+
+
 class RunDescription:
     """What decides the results of a run and, which decides nothing, the machines that evaluated.
 
@@ -33,7 +58,7 @@ class RunDescription:
             InputError: If the folder has another layout, or the file is damaged.
         """
         if not self.file.exists():
-            return {}
+            return Entries({}, self.file)
         try:
             content: dict[str, Any] = json.loads(self.file.read_text(encoding="utf-8"))
             layout = content.pop("layout", 1)
@@ -48,7 +73,7 @@ class RunDescription:
                 f"{LAYOUT}), but its run.json is of layout {layout}. Run again with another "
                 "`results.folder`, or read it with the version that wrote it."
             )
-        return content
+        return Entries(content, self.file)
 
     def check(self, description: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
         """Say if the folder holds results of something else.

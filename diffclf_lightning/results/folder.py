@@ -258,7 +258,8 @@ class RunFolder:
         self.description()
         try:
             content: dict[str, Any] = json.loads(self.summary_file.read_text(encoding="utf-8"))
-            return {"run": dict(content["run"]), "sets": dict(content["sets"])}
+            sets = {name: dict(report) for name, report in dict(content["sets"]).items()}
+            return {"run": dict(content["run"]), "sets": sets}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"Expected {str(self.summary_file)!r} to be the summary of a finished run, but got "

@@ -54,7 +54,7 @@ def find_runs(sources: Sequence[str | Path]) -> FoundRuns:
         else:
             passed_over[str(path)] = why
     if not runs:
-        found = "; ".join(f"{path}: {why}" for path, why in passed_over.items())
+        found = "; ".join(f"{p}: {why.rstrip('.')}" for p, why in passed_over.items())
         raise InputError(
             f"Expected RUN to be the folder of a finished run, but got {found or 'none'}. Name "
             "folders that `diffclf test` printed."

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from diffclf_lightning.answers import Predictions
+from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import ErrorTable, Timesteps
 
 COMMON = pa.schema(
@@ -115,6 +117,30 @@ def _cut(errors: Mapping[str, Tensor], sizes: Sequence[int]) -> dict[str, list[l
     return {name: [flat[a:b].tolist() for a, b in spans] for name, flat in errors.items()}
 
 
+def lists_of(rows: pa.Table, column: str) -> NDArray[Any]:
+    """A column of lists of numbers as an array.
+
+    Args:
+        rows: Some rows, at least one.
+        column: Its name.
+
+    Returns:
+        Numbers, shape ``(rows, numbers)``.
+
+    Raises:
+        InputError: If the lists are not equally long.
+    """
+    kind = rows.schema.field(column).type
+    lists = rows[column].to_numpy() if pa.types.is_list(kind) else []
+    lengths = {-1 if one is None else len(one) for one in lists}
+    if len(lengths) != 1 or -1 in lengths:
+        raise InputError(
+            f"Expected stored rows with as many {column!r} each, but got others. The file is "
+            "damaged, or has been changed: run `diffclf test` again."
+        )
+    return np.stack(lists)
+
+
 def error_table(
     rows: pa.Table, labels: Tensor, timesteps: Timesteps, images: Sequence[int] | None = None
 ) -> ErrorTable:
@@ -129,6 +155,9 @@ def error_table(
 
     Returns:
         The table.
+
+    Raises:
+        InputError: If there are not as many errors as trials.
     """
     own = [torch.from_numpy(row.astype(np.int64)) for row in rows["trial_counts"].to_numpy()]
     if images is None:
@@ -145,7 +174,15 @@ def error_table(
                 parts.setdefault(name, []).append(np.asarray(errors, dtype=np.float32))
         return {name: torch.from_numpy(np.concatenate(every)) for name, every in parts.items()}
 
-    table = ErrorTable(flat("errors"), counts, labels, counts > 0, timesteps)
+    errors = flat("errors")
+    for name, values in errors.items():
+        if len(values) != int(counts.sum()):
+            raise InputError(
+                f"Expected as many stored errors {name!r} as trials, but got {len(values)} for "
+                f"{int(counts.sum())}. The file is damaged, or has been changed: run `diffclf "
+                "test` again."
+            )
+    table = ErrorTable(errors, counts, labels, counts > 0, timesteps)
     if rows["reference_errors"].null_count:
         return table
     met = counts.amax(dim=1, keepdim=True)

@@ -14,6 +14,8 @@ AT_ONCE = 512
 """Rows that are held at once, with the errors of all their trials."""
 NAMES = ("set", "key")
 """Columns that name a sample."""
+NEEDED = (*NAMES, "digest", "evaluations", "seconds")
+"""Columns that rows of every version have."""
 
 
 def batches_of(file: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -30,10 +32,10 @@ def batches_of(file: Path, columns: Sequence[str] | None = None) -> Iterator[pa.
         with pq.ParquetFile(file, page_checksum_verification=True) as opened:
             _check_schema(opened)
             present = opened.schema_arrow.names
-            if not set(NAMES) <= set(present):
+            if missing := [name for name in NEEDED if name not in present]:
                 raise InputError(
                     f"Expected {str(file)!r} to hold rows of a run, with the columns "
-                    f"{' and '.join(NAMES)}, but it has {', '.join(present[:8])}. Move it away."
+                    f"{', '.join(NEEDED)}, but it has no {', '.join(missing)}. Move it away."
                 )
             wanted = None if columns is None else [name for name in columns if name in present]
             count = 0

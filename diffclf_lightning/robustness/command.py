@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from diffclf_lightning.errors import InputError
+from diffclf_lightning.outputs import output_folder
 from diffclf_lightning.robustness.comparison import DEFAULT, Settings, compare_all
 from diffclf_lightning.robustness.figure import no_figure
 from diffclf_lightning.robustness.pairs import Pair
@@ -80,8 +80,7 @@ def parser() -> argparse.ArgumentParser:
 def main(args: Sequence[str]) -> None:
     """Run the command with its arguments."""
     options = parser().parse_args(args)
-    if options.output is not None and options.output.is_file():
-        raise InputError(f"Expected --output to be a folder, but got the file {options.output}.")
+    output = options.output and output_folder(options.output)
     comparisons = compare_all(
         read_models(options.runs, other_losses=options.other_losses),
         read_baselines(options.baselines),
@@ -90,7 +89,7 @@ def main(args: Sequence[str]) -> None:
         other_classes=options.allow_other_classes,
         without_line=True,
     )
-    folder = options.output or Path("runs") / f"robustness-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = output or Path("runs") / f"robustness-{datetime.now():%Y%m%d-%H%M%S}"
     console = Console()
     show(comparisons, console, lines=True)
     write(folder, comparisons)

@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from diffclf_lightning.files import draw_whole, write_whole
+from diffclf_lightning.files import draw_whole, made, write_whole
 from diffclf_lightning.metrics import Accuracy, Interval
 from diffclf_lightning.robustness.comparison import Comparison, Point, Row
 from diffclf_lightning.robustness.figure import NO_LINE, OUTSIDE, draw, no_figure
@@ -43,10 +43,11 @@ def write(folder: Path, comparisons: Sequence[Comparison]) -> None:
 
     Without the extra ``figures`` there is no figure.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    made(folder)
     records = [_record(c, row) for c in comparisons for row in c.rows]
-    (folder / "robustness.csv").unlink(missing_ok=True)
-    if records:
+    if not records:  # of an earlier comparison
+        (folder / "robustness.csv").unlink(missing_ok=True)
+    else:
         text = io.StringIO()
         writer = csv.DictWriter(text, records[0], lineterminator="\n")
         writer.writeheader()
@@ -57,9 +58,10 @@ def write(folder: Path, comparisons: Sequence[Comparison]) -> None:
     for source, several in _by_source(comparisons):
         with_lines = [c for c in several if c.fit is not None]
         file = folder / f"robustness-{source}.png"
-        file.unlink(missing_ok=True)
         if with_lines and not no_figure():
             draw_whole(draw(with_lines), file, bbox_inches="tight")
+        else:
+            file.unlink(missing_ok=True)
 
 
 def notes(comparisons: Sequence[Comparison]) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.files import write_whole
+from diffclf_lightning.files import made, write_whole
 from diffclf_lightning.results import RunFolder
 from diffclf_lightning.sweep.choices import Choice, Entry, composed, flag, models, sets
 
@@ -89,7 +89,7 @@ class Member:
 
     def write(self) -> None:
         """Write its configuration."""
-        self.config_file.parent.mkdir(parents=True, exist_ok=True)
+        made(self.config_file.parent)
         write_whole(self.config_file, self.content)
 
     def check(self) -> None:

@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from jsonargparse import ArgumentParser
@@ -14,7 +13,8 @@ from rich.table import Table
 from diffclf_lightning import datamodules  # noqa: F401 (known by their names alone)
 from diffclf_lightning.datamodules.base import ImageDataModule
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.files import write_whole
+from diffclf_lightning.files import made, write_whole
+from diffclf_lightning.outputs import output_file
 from diffclf_lightning.training_filter.embedding import OpenClipEmbedder
 from diffclf_lightning.training_filter.heads import ACTIVATIONS, load_head
 from diffclf_lightning.training_filter.shares import Filter, Share, shares
@@ -31,8 +31,8 @@ HEADS = ("aesthetic", "unsafe")
 
 def parser() -> ArgumentParser:
     """The parser of the command's arguments."""
-    made = ArgumentParser(prog="diffclf training-filter", description=DESCRIPTION)
-    add = made.add_argument
+    parsed = ArgumentParser(prog="diffclf training-filter", description=DESCRIPTION)
+    add = parsed.add_argument
     add("--data", type=ImageDataModule, required=True, help="a data module", enable_path=False)
     add("--min-side", type=int, default=DEFAULT.min_side, help="least short side in pixels")
     add("--min-aesthetic", type=float, default=DEFAULT.min_aesthetic, help="least aesthetic score")
@@ -47,7 +47,7 @@ def parser() -> ArgumentParser:
     add("--pretrained", type=str, default="openai", help="its weights, by name or as a file")
     add("--device", type=str, default=None, help="default: a GPU if there is one")
     add("--output", type=str, default=None, help="CSV file for the shares")
-    return made
+    return parsed
 
 
 def main(args: Sequence[str], console: Console | None = None) -> None:
@@ -60,11 +60,9 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     Raises:
         InputError: If the data, a head or the model cannot be had, or a threshold is out of range.
     """
-    made = parser()
-    options = made.parse_args(list(args))
-    file = None if options.output is None else Path(options.output)
-    if file is not None and (file.suffix != ".csv" or file.is_dir()):
-        raise InputError(f"Expected --output to end with .csv, but got {str(file)!r}.")
+    own = parser()
+    options = own.parse_args(list(args))
+    file = options.output and output_file(options.output, "shares.csv", (".csv",))
     heads = {
         name: load_head(given, name, options[f"{name}_activation"])
         for name in HEADS
@@ -78,14 +76,14 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     if conditions.needs_embedding:
         device = _device(options.device)
         embedder = OpenClipEmbedder(options.model, options.pretrained, device)
-    found = shares(made.instantiate_classes(options).data, conditions, embedder)
+    found = shares(own.instantiate_classes(options).data, conditions, embedder)
     console = console or Console()
     console.print(_table(found))
     for what, key in (("aesthetic score", "aesthetic"), ("unsafe probability", "unsafe")):
         if key not in heads:
             console.print(f"  {what}: not looked at (--{key}-head)", highlight=False)
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        made(file.parent)
         write_whole(file, _csv(found))
         console.print(f"Results: {file}", soft_wrap=True, highlight=False, markup=False)
 

@@ -47,6 +47,7 @@ def make_run(
             name, keys, list(range(images)), keys, 0.01, columns, answer.table
         )  # fmt: skip
         run.add(0, rows, task.schema.append(COLUMN))
+    run.gather()
     run.finish({}, description, names)
     return folder
 

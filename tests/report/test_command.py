@@ -57,7 +57,7 @@ def test_an_unfinished_run_has_a_report(diffclf, tmp_path, seed):
         (["a", "a/../a"], "each folder once, but got 'a/../a' twice"),
         (["a", "--output", "."], "--output to be a file"),
         (["a", "--output", "a/run.json/x.html"], "a/run.json of a/run.json/x.html is a file"),
-        (["a", "damaged"], "images.parquet' to be a table"),
+        (["a", "damaged"], "images.parquet' to be a whole Parquet file"),
         (["a", "other"], "rows of a classification, but those of 'other' have no prediction"),
     ],
 )

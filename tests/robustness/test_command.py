@@ -155,7 +155,7 @@ def test_the_same_weights_are_one_baseline(diffclf, runs, tmp_path):
 def test_damaged_runs_are_named(diffclf, runs, tmp_path):
     args = ["own", "--baselines", "a", "b", "c", "--pairs", "easy:hard"]
     (tmp_path / "own/images.parquet").write_text("cut off")
-    assert "images.parquet' to be a table" in diffclf("robustness", *args, code=2).stderr
+    assert "to be a whole Parquet file" in diffclf("robustness", *args, code=2).stderr
     for text in ("{", "[]", "{}"):
         (tmp_path / "own/summary.json").write_text(text)
         assert "summary of a finished run" in diffclf("robustness", *args, code=2).stderr
