@@ -75,6 +75,25 @@ def appearing(file: Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Have it told in one line if the disk refuses a change.
+
+    Args:
+        path: What is renamed or removed, or the folder in which that happens.
+
+    Raises:
+        InputError: If it refuses.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"Expected to change {str(path)!r}, but got: {error.strerror or error}. What is stored "
+            "stays, and the same command goes on from it."
+        ) from error
+
+
 def made(folder: Path) -> Path:
     """A folder, made with those above it if it is not there.
 

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from diffclf_lightning.answers import Predictions
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.files import PARTIAL, appearing, made, write_whole
+from diffclf_lightning.files import PARTIAL, appearing, changing, made, write_whole
 from diffclf_lightning.metrics import Report
 from diffclf_lightning.paths import path_of
 from diffclf_lightning.results.description import CANDIDATES, RunDescription
@@ -81,8 +81,9 @@ class RunFolder:
                 raise
             said.append(f"What {self.path} held is replaced. {error}")
             self._clear()
-        for file in (*self.path.glob(f"*{PARTIAL}"), *self.path.glob(f"{MARK}*")):
-            file.unlink()  # of runs that were killed
+        with changing(self.path):
+            for file in (*self.path.glob(f"*{PARTIAL}"), *self.path.glob(f"{MARK}*")):
+                file.unlink()  # of runs that were killed
         self.parts.begin()
         self.described.write(description, candidates)
         return said
@@ -100,8 +101,9 @@ class RunFolder:
             )
 
     def _clear(self) -> None:
-        for file in (self.summary_file, self.run_file, self.images):
-            file.unlink(missing_ok=True)
+        with changing(self.path):
+            for file in (self.summary_file, self.run_file, self.images):
+                file.unlink(missing_ok=True)
         self.parts.remove(self.parts.files())
 
     def description(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.files import PARTIAL, appearing, made
+from diffclf_lightning.files import PARTIAL, appearing, changing, made
 from diffclf_lightning.results.tables import batches_of, writer
 
 DAMAGED = ".damaged"
@@ -57,16 +57,21 @@ class Parts:
 
         Returns:
             What is wrong with each.
+
+        Raises:
+            InputError: If one cannot be renamed or removed.
         """
-        for file in self.folder.glob(f"*{PARTIAL}"):
-            file.unlink()
+        with changing(self.folder):
+            for file in self.folder.glob(f"*{PARTIAL}"):
+                file.unlink()
         damaged = []
         for file in self.files():
             try:
                 for _ in batches_of(file):
                     pass
             except InputError as error:
-                file.rename(file.with_name(f"{file.name}{DAMAGED}"))
+                with changing(file):
+                    file.rename(file.with_name(f"{file.name}{DAMAGED}"))
                 damaged.append(str(error))
         return damaged
 
@@ -75,11 +80,15 @@ class Parts:
 
         Args:
             files: The parts.
+
+        Raises:
+            InputError: If one cannot be removed.
         """
-        for file in files:
-            file.unlink(missing_ok=True)
-        if self.folder.exists() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        with changing(self.folder):
+            for file in files:
+                file.unlink(missing_ok=True)
+            if self.folder.exists() and not any(self.folder.iterdir()):
+                self.folder.rmdir()
 
 
 def _number(file: Path) -> int:

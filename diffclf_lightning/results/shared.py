@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.files import changing
 from diffclf_lightning.ranks import of_all_ranks
 
 PATIENCE = 60.0
@@ -29,12 +30,14 @@ def check_shared(folder: Path, rank: int) -> None:
         return
     mark = folder / f"{MARK}{names[0]}"
     if rank == 0:
-        mark.touch()
+        with changing(mark):
+            mark.touch()
     of_all_ranks(None)  # nobody looks before it is there
     place = f"{str(folder.resolve())!r} on {socket.gethostname()} (rank {rank})"
     seen = of_all_ranks((place, _appears(mark)))
     if rank == 0:
-        mark.unlink()
+        with changing(mark):
+            mark.unlink()
     blind = [place for place, appeared in seen if not appeared]
     if blind:
         raise InputError(

@@ -85,6 +85,10 @@ def shares(every: int) -> list[Share]:
         killed(Kill(), ranks=2),
         *(failing(Fails(code, lasting)) for code in errors.CODES for lasting in (False, True)),
         *map(at_random, (2, 1)),
+        of_subject("kills", lambda ready, seed: kills.stopped(ready, seed, FOLDERS)),
+        of_subject(
+            "errors", lambda s, _: errors.at_writes(s, Fails(), count(1, 3 * every)), ranks=2
+        ),
         of_subject("torn", torn.torn),
         of_subject("together", lambda ready, _: together.together(ready)),
         Share("soak", lambda folder, _: soak.soak(folder)),

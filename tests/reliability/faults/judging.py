@@ -99,8 +99,9 @@ class Stored:
 
 def _readable(file: Path) -> pa.Table | None:
     try:
-        return pq.read_table(file)
-    except (OSError, pa.ArrowException):
+        with pq.ParquetFile(file, page_checksum_verification=True) as opened:
+            return opened.read()
+    except (OSError, pa.ArrowException, ValueError):
         return None
 
 

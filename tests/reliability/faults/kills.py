@@ -6,10 +6,15 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .judging import LOST, OTHER, Finding, Stored, Trial
+from forked import begun
+
+from .judging import LOST, OTHER, TAIL, TRACEBACK, Finding, Stored, Trial, whole
 from .saying import batches_behind
 from .striking import STRUCK, At, Kill
-from .subject import BATCH, Subject, read
+from .subject import BATCH, LOCK, RUN, Subject, read
+
+SETTLED = 0.05
+"""Seconds until a process hears signals."""
 
 
 def at_writes(subject: Subject, what: Kill, numbers: Iterable[int]) -> Iterator[Trial]:
@@ -55,6 +60,40 @@ def at_random(subject: Subject, seed: int, trials: int, kills: int = 3) -> Itera
             findings += counted(place, before[-1])
         findings += subject.resumed(place, *before)
         recipe = f"{kills} at random moments, {subject.name}, seed {seed}, folder {number}"
+        yield Trial("kills", recipe, tuple(findings))
+
+
+def stopped(subject: Subject, seed: int, trials: int) -> Iterator[Trial]:
+    """Stop runs at random moments by SIGINT and SIGTERM, and have each go on.
+
+    Args:
+        subject: The run, of one process, which is begun here from the start.
+        seed: Of the moments.
+        trials: Number of runs.
+    """
+    draw = random.Random(seed)
+    start = time.monotonic()
+    begun(subject.fresh(), *RUN).end()
+    seconds = time.monotonic() - start
+    for number in range(trials):
+        name = draw.choice((signal.SIGINT, signal.SIGTERM))
+        place, moment = subject.fresh(), draw.uniform(SETTLED, seconds)
+        run = begun(place, *RUN)
+        time.sleep(moment)
+        run.send(name)
+        ended = run.end()
+        before = read(place)
+        findings = list(counted(place, before))
+        if "Traceback" in ended.stderr:
+            findings.append(Finding(TRACEBACK, ended.stderr[-TAIL:]))
+        elif ended.code == 0:  # it was faster
+            findings += whole(ended, before, subject.reference)
+        elif ended.code != 128 + name or f"stopped by {name.name}" not in ended.stderr:
+            findings.append(Finding(OTHER, f"exit status {ended.code}: {ended.stderr[-TAIL:]!r}"))
+        if left := [file for file in before.files if file.endswith(".partial") or LOCK in file]:
+            findings.append(Finding(OTHER, f"left behind: {left}"))
+        findings += subject.resumed(place, before)
+        recipe = f"{name.name} after {moment:.3f} of {seconds:.3f} s, seed {seed}, run {number}"
         yield Trial("kills", recipe, tuple(findings))
 
 

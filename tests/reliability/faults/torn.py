@@ -90,19 +90,20 @@ def _tried(
     place = subject.copied(template)
     parts = sorted((place / FOLDER / "parts").glob("*.parquet"))
     file = {"first part": parts[:1], "last part": parts[-1:]}.get(name, [place / FOLDER / name])[0]
-    if damage is None:
-        file.unlink()
-    else:
-        file.write_bytes(damage(file.read_bytes(), random.Random(seed)))
-    before, content = read(place), _contents(place)
+    content = file.read_bytes()
+    file.unlink()
+    before = read(place)
+    if damage is not None:
+        file.write_bytes(damage(content, random.Random(seed)))
+    contents = _contents(place)
     ended = subject.prepared.run(place)
     after = read(place)
     findings: list[Finding] = []
     if wanted == REFUSED or (wanted is None and ended.code != 0):
         findings += refused(ended, *([file.name] if wanted else [FOLDER]))
-        if _contents(place) != content:
+        if _contents(place) != contents:
             findings.append(Finding(OTHER, "what was refused was changed"))
-    else:
+    elif wanted is not None or after.rows:  # or else checksums say so when the rows are read
         findings += whole(ended, _less_damaged(after), subject.reference)
         findings += kept(before, after)
         if wanted == SAYS_SO and file.name not in ended.stderr:
