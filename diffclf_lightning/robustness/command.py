@@ -64,6 +64,11 @@ def parser() -> argparse.ArgumentParser:
         help="show each run by its other losses too (`other_losses` of the model)",
     )
     add(
+        "--common",
+        action="store_true",
+        help="compare runs with only a part of their images in common on that part",
+    )
+    add(
         "--allow-other-classes",
         action="store_true",
         help="allow pairs whose sets are of other classes",
@@ -87,6 +92,7 @@ def main(args: Sequence[str]) -> None:
         [Pair.parse(text) for text in options.pairs],
         Settings(get_scale(options.scale), options.min_r2),
         other_classes=options.allow_other_classes,
+        common=options.common,
         without_line=True,
     )
     folder = output or Path("runs") / f"robustness-{datetime.now():%Y%m%d-%H%M%S}"

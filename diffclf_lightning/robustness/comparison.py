@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.metrics import Accuracy
+from diffclf_lightning.robustness.images import check_same_images, on_common_images
 from diffclf_lightning.robustness.lines import (
     REPEATS,
     SAME,
@@ -15,7 +18,7 @@ from diffclf_lightning.robustness.lines import (
     Robustness,
     effective_robustness,
 )
-from diffclf_lightning.robustness.pairs import Pair, check_classes, check_same_images, known_pairs
+from diffclf_lightning.robustness.pairs import Pair, check_classes, known_pairs
 from diffclf_lightning.robustness.scales import LOGIT, Scale
 from diffclf_lightning.robustness.tables import Model, Table
 
@@ -67,6 +70,13 @@ class Point:
     def is_finite(self, scale: Scale) -> bool:
         """Whether a scale has a finite place for it."""
         return bool(scale.is_finite([self.id.value, self.ood.value]).all())
+
+
+def finite_points(points: Sequence[Point], scale: Scale) -> list[Point]:
+    """Those that have a finite place on both axes."""
+    values = np.array([(point.id.value, point.ood.value) for point in points]).reshape(-1, 2)
+    finite = np.asarray(scale.is_finite(values).all(axis=1))
+    return [point for point, is_finite in zip(points, finite, strict=True) if is_finite]
 
 
 @dataclass(frozen=True)
@@ -130,10 +140,10 @@ def compare(
     """
     scale, notes = settings.scale, list[str]()
     points = _points([model for model in table.models if model.standard], pair)
-    at_break = [p for p in points if pair.at is not None and abs(p.id.value - pair.at) <= SAME]
-    points = _without(points, at_break, "at the break itself, in neither line", notes)
-    extreme = [point for point in points if not point.is_finite(scale)]
-    points = _without(points, extreme, "left out, with an accuracy of 0 or 1", notes)
+    off_break = [p for p in points if pair.at is None or abs(p.id.value - pair.at) > SAME]
+    points = _without(points, off_break, "at the break itself, in neither line", notes)
+    finite = finite_points(points, scale)
+    points = _without(points, finite, "left out, with an accuracy of 0 or 1", notes)
     fit, bands, problem = None, {}, ""
     try:
         id, ood = [point.id.value for point in points], [point.ood.value for point in points]
@@ -145,7 +155,8 @@ def compare(
     if any(r.robustness and not 0 <= r.robustness.predicted <= 1 for r in rows):
         notes.append(f"the {scale.name} scale predicts accuracies outside of 0 to 100 %")
     weights = {model.weights for model in table.models if model.standard} - {None}
-    own = [model.name for model in models if model.weights in weights or model in table.models]
+    baselines = {model.name: model for model in table.models}
+    own = [m.name for m in models if m.weights in weights or baselines.get(m.name) == m]
     if own:
         notes.append(f"among the baselines of its own line: {', '.join(own)}")
     return Comparison(
@@ -162,12 +173,14 @@ def compare_all(
     settings: Settings = DEFAULT,
     *,
     other_classes: bool = False,
+    common: bool = False,
     without_line: bool = False,
 ) -> list[Comparison]:
     """Compare on every pair that a table and a model (or, without models, a table) has.
 
     ``pairs`` defaults to those that are known; ``other_classes`` allows sets of other classes;
-    ``without_line`` compares models on given pairs also where the baselines are too few for a line.
+    ``common`` takes the images that all runs of a pair have in common; ``without_line`` compares
+    models on given pairs also where the baselines are too few for a line.
 
     Raises:
         InputError: If images or classes of models differ, nothing can be compared, or no pair
@@ -183,9 +196,14 @@ def compare_all(
             has_both = table is NONE or pair.sets <= set(table.sets)
             if not has_both or not (taking_part or (not models and table is not NONE)):
                 continue
-            check_same_images(pair, [*taking_part, *of_runs])
-            said = check_classes(pair, [*taking_part, *of_runs], allowed=other_classes)
-            made = compare(pair, table, taking_part, settings)
+            measured, said = [*taking_part, *of_runs], list[str]()
+            if common:
+                measured, said = on_common_images(pair, measured)
+            check_same_images(pair, measured)
+            said += check_classes(pair, measured, allowed=other_classes)
+            runs = dict(zip(map(id, of_runs), measured[len(taking_part) :], strict=True))
+            baselines = replace(table, models=[runs.get(id(m), m) for m in table.models])
+            made = compare(pair, baselines, measured[: len(taking_part)], settings)
             comparisons.append(replace(made, notes=[*made.notes, *said]))
     if not comparisons:
         raise InputError(
@@ -209,11 +227,14 @@ def _points(models: Iterable[Model], pair: Pair) -> list[Point]:
     ]
 
 
-def _without(points: list[Point], out: list[Point], why: str, notes: list[str]) -> list[Point]:
-    if out:
+def _without(points: list[Point], kept: list[Point], why: str, notes: list[str]) -> list[Point]:
+    """The points that are kept; a note names the others."""
+    if len(kept) < len(points):
+        names = {point.name for point in kept}
+        out = [point.name for point in points if point.name not in names]
         more = f" and {len(out) - 3} more" if len(out) > 3 else ""
-        notes.append(f"{why}: {', '.join(point.name for point in out[:3])}{more}")
-    return [point for point in points if point not in out]
+        notes.append(f"{why}: {', '.join(out[:3])}{more}")
+    return kept
 
 
 def _bands(

@@ -9,7 +9,7 @@ import numpy as np
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
 from diffclf_lightning.metrics import Accuracy
-from diffclf_lightning.robustness.comparison import Comparison, Point, Row
+from diffclf_lightning.robustness.comparison import Comparison, Point, Row, finite_points
 from diffclf_lightning.robustness.scales import Scale
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _panel(axis: "Axes", c: Comparison, styles: dict[str, tuple[str, str]]) -> N
     for point in c.baselines if few else ():
         _error_bars(axis, point, scale, BASELINE, alpha=0.35, zorder=1)
     every: list[Point] = [*c.baselines, *c.others, *c.rows]
-    shown = [point for point in every if point.is_finite(scale)]
+    shown = finite_points(every, scale)
     if shown:
         _limits([p.id.value for p in shown], scale, axis.set_xlim, axis.set_xticks)
         _limits([p.ood.value for p in shown], scale, axis.set_ylim, axis.set_yticks)
@@ -106,7 +106,7 @@ def _title(c: Comparison) -> str:
 
 
 def _scatter(axis: "Axes", points: Sequence[Point], scale: Scale, colour: str, label: str) -> None:
-    points = [point for point in points if point.is_finite(scale)]
+    points = finite_points(points, scale)
     x, y = scale([p.id.value for p in points]), scale([p.ood.value for p in points])
     axis.scatter(x, y, s=9, color=colour, lw=0, label=label, zorder=2)
 

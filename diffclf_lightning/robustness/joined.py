@@ -43,6 +43,7 @@ def _joined(group: list[Model]) -> list[Model]:
             name=" + ".join(names),
             accuracies=_union([model.accuracies for model in parts]),
             images=_union([model.images for model in parts]),
+            correct=_union([model.correct for model in parts]),
             candidates=_union([model.candidates for model in parts]),
         )
     ]
@@ -63,6 +64,7 @@ def _renamed(model: Model, name: str) -> Model:
         model,
         accuracies=under(model.accuracies),
         images=under(model.images),
+        correct=under(model.correct),
         candidates=under(model.candidates),
     )
 

@@ -30,6 +30,10 @@ ALPHA_95 = 0.05
 SAME = 1e-9
 """Accuracies closer than this are one: percentages are not exact in binary."""
 BAND_POINTS, REPEATS = 60, 1000
+AT_ONCE = 2**22
+"""Families that are drawn at once, over all resamples: what bounds the memory."""
+ROUNDING = 1e-12
+"""Share of a mean square below which a variance is rounding."""
 
 
 @dataclass(frozen=True)
@@ -137,24 +141,39 @@ class Line:
                 "Expected baselines of at least two families for a bootstrap band, but got "
                 f"{size}. Name their families apart."
             )
-        drawn = np.random.default_rng(seed).integers(size, size=(repeats, size))
-        times = np.stack([np.bincount(resample, minlength=size) for resample in drawn])
-        # Shares of the baselines in each resample, (repeats, baselines), and its moments.
-        share = times[:, [numbers[family] for family in families]].astype(np.float64)
-        share /= share.sum(axis=1, keepdims=True)
-        deviation = self.x - (share @ self.x)[:, None]
-        variance = (share * deviation**2).sum(axis=1)
-        kept = variance > SAME**2
+        total, x, y, xx, xy = self._resampled(
+            [numbers[family] for family in families], repeats, seed
+        )
+        mean, spread = x / total, xx / total
+        variance = spread - mean**2
+        kept = variance > SAME**2 + ROUNDING * spread  # of one x alone it is not quite zero
         if not kept.any():
             raise InputError(
                 f"Expected baselines of which at least one of {repeats} resamples can be fitted, "
                 "but got none. Add baselines of other families."
             )
-        slope = ((share * deviation) @ self.y)[kept, None] / variance[kept, None]
+        slope = (xy / total - mean * y / total)[kept, None] / variance[kept, None]
         at = np.linspace(self.x.min(), self.x.max(), BAND_POINTS)
-        y = (share[kept] @ self.y)[:, None] + slope * (at - (share[kept] @ self.x)[:, None])
+        away = at - self.x.mean() - mean[kept, None]
+        y = self.y.mean() + (y / total)[kept, None] + slope * away
         lower, upper = np.quantile(y, [ALPHA_95 / 2, 1 - ALPHA_95 / 2], axis=0)
         return Band(at, lower, upper, int((~kept).sum()))
+
+    def _resampled(self, family: Sequence[int], repeats: int, seed: int) -> Values:
+        """Sums of 1, x, y, x^2 and x y, off their means, over each resample of families.
+
+        Returns:
+            Shape ``(5, repeats)``.
+        """
+        x, y, size = self.x - self.x.mean(), self.y - self.y.mean(), max(family) + 1
+        moments = np.stack([np.bincount(family, w) for w in (x**0, x, y, x * x, x * y)], axis=1)
+        random, sums = np.random.default_rng(seed), np.empty((5, repeats))
+        at_once = max(1, AT_ONCE // size)
+        for first in range(0, repeats, at_once):
+            drawn = random.integers(size, size=(min(at_once, repeats - first), size))
+            times = np.stack([np.bincount(resample, minlength=size) for resample in drawn])
+            sums[:, first : first + len(drawn)] = (times @ moments).T
+        return sums
 
 
 class PiecewiseLinear:

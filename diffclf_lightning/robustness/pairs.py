@@ -93,18 +93,3 @@ def check_classes(pair: Pair, models: Iterable[Model], *, allowed: bool = False)
         f"Expected an in-distribution set with the classes of {pair.ood!r}, but got {pair.id!r}: "
         f"{found[0]}. {remedy}, or give --allow-other-classes, and say so beside every figure."
     )
-
-
-def check_same_images(pair: Pair, models: Iterable[Model]) -> None:
-    """Refuse models that were measured, as far as is known, on different images of a set."""
-    first: dict[str, Model] = {}
-    for model in models:
-        for name in sorted(pair.sets & model.images.keys()):
-            other, images = first.setdefault(name, model), model.images[name]
-            if other.images[name] != images:
-                raise InputError(
-                    f"Expected the same images of {name!r} in all runs, but got "
-                    f"{len(other.images[name])} in {other.name} and {len(images)} in "
-                    f"{model.name}, {len(other.images[name] & images)} of them in both. Run both "
-                    "on the same images (the same `subset` and `seed` of the data)."
-                )

@@ -17,10 +17,12 @@ from rich.text import Text
 
 from diffclf_lightning.files import draw_whole, made, write_whole
 from diffclf_lightning.metrics import Accuracy, Interval
-from diffclf_lightning.robustness.comparison import Comparison, Point, Row
+from diffclf_lightning.robustness.comparison import Comparison, Row
 from diffclf_lightning.robustness.figure import NO_LINE, OUTSIDE, draw, no_figure
 
 UNFIT = "*"
+MOST = 100
+"""Baselines that are shown where there is no line."""
 WIDE = 100
 """Columns of a terminal that has room for families beside effective robustness."""
 SIDES = {"": "", "below": "< ", "above": "> "}
@@ -156,11 +158,15 @@ def _models_tables(source: str, comparisons: Sequence[Comparison], wide: bool) -
 
 def _drops_table(c: Comparison) -> Table:
     """Models and baselines on a pair that has no line."""
-    points = [*c.rows, *(point for point in c.baselines if point.name not in _names(c.rows))]
+    names = {row.name for row in c.rows}
+    others = [point for point in c.baselines if point.name not in names]
+    points = [*c.rows, *others[:MOST]]
     cells = [
         (point.name, point.family, _accuracy(point.id), _accuracy(point.ood), _signed(-point.drop))
         for point in points
     ]
+    if len(others) > MOST:
+        cells.append((f"and {len(others) - MOST:,} more baselines", "", "", "", ""))
     right = [f"{c.pair.id} %\n(99.5% interval)", f"{c.pair.ood} %\n(99.5% interval)",
              "change,\npoints"]  # fmt: skip
     return _table(f"From {c.pair.id} to {c.pair.ood}", ["\nmodel", "\nfamily"], right, cells, 8)
@@ -198,10 +204,6 @@ def _accuracy(accuracy: Accuracy) -> str:
 
 def _signed(share: float) -> str:
     return f"{100 * share:+.1f}" if abs(share) >= 5e-4 else "0.0"
-
-
-def _names(points: Iterable[Point]) -> set[str]:
-    return {point.name for point in points}
 
 
 def _content(c: Comparison) -> dict[str, Any]:

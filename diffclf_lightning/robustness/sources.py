@@ -1,9 +1,11 @@
 """Where models and baselines come from: folders of finished runs, shipped tables, CSV files."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 from pyarrow import ArrowInvalid
 
 from diffclf_lightning.errors import InputError
@@ -21,6 +23,7 @@ from diffclf_lightning.robustness.tables import (
 DEFAULT_BASELINES = ("testbed", "timm", "digits")
 OTHERS = ("robustness.json", "compare.csv", "compare-pairs.csv")
 """Files of comparisons, which beside runs are passed over, and so are folders of theirs alone."""
+Counts = Mapping[str, Any]
 RUNS = "runs"
 """Name of the table that finished runs make together."""
 
@@ -29,36 +32,83 @@ def read_run(folder: str | Path, *, other_losses: bool = False) -> list[Model]:
     """The model of a finished run, and if asked for once more for each of its other losses.
 
     It is named after its folder, of the family of its network or denoiser; sets without numbers of
-    correct images (of captions, or without labels) are passed over. A folder without a finished run
-    is an InputError.
+    correct images (of captions, or without labels) are passed over. A folder without a finished
+    run, or whose summary is not that of its rows, is an InputError.
     """
     run, own = RunFolder(folder), Path(folder).resolve().name
     described, reports = (run.summary()[part] for part in ("run", "sets"))
-    sets = {name: one for name, one in reports.items() if one.get("total") and "correct" in one}
-    by_name = {own: sets}
+    sets = {n: one for n, one in reports.items() if isinstance(one, Mapping) and "correct" in one}
+    by_name: dict[str, dict[str, Counts]] = {own: sets}
     for set_name, report in sets.items() if other_losses else ():
         for loss, counts in report.get("others", {}).items():
             by_name.setdefault(f"{own} ({loss})", {})[set_name] = counts
+    answered = _answered(run, other_losses)
+    models = []
+    for name, counts in by_name.items():
+        loss = name.removeprefix(own).strip(" ()")
+        rows = {s: answered[s] for s in counts if s in answered}
+        images = {s: frozenset(table["key"].to_pylist()) for s, table in rows.items()}
+        correct = {s: _correct(table, loss) for s, table in rows.items()}
+        accuracies = {s: _accuracy(run, s, c) for s, c in counts.items()}
+        for s, accuracy in accuracies.items():
+            found = len(correct.get(s, ())), len(images.get(s, ()))
+            if s in rows and found != (accuracy.correct, accuracy.total):
+                raise InputError(
+                    f"Expected {str(run.summary_file)!r} to count the rows of set {s!r} in "
+                    f"{str(run.images)!r}, but it has {accuracy.correct} of {accuracy.total} "
+                    f"correct, and they {found[0]} of {found[1]}. Run `diffclf test` again with "
+                    "this folder as `results.folder`."
+                )
+        models.append(
+            Model(
+                name=name,
+                family=family(described),
+                accuracies=accuracies,
+                images=images,
+                correct=correct,
+                candidates={s: report.get("candidate_labels") for s, report in sets.items()},
+                weights=described.get("weights"),
+                decided=json.dumps([described, name.removeprefix(own)], sort_keys=True),
+            )
+        )
+    return models
+
+
+def _answered(run: RunFolder, other_losses: bool) -> dict[str, pa.Table]:
+    """Rows of each set, with their answers."""
     try:
-        rows = run.completed(()).items()
+        others = ["other_predictions"] if other_losses else []
+        stored = run.completed(["label", "prediction", *others])
     except (OSError, ArrowInvalid) as error:
         raise InputError(
             f"Expected {str(run.images)!r} to be a table of results, but got "
             f"{type(error).__name__}: {error}. Run `diffclf test` again."
         ) from error
-    images = {name: frozenset(stored.rows["key"].to_pylist()) for name, stored in rows}
-    return [
-        Model(
-            name=name,
-            family=family(described),
-            accuracies={s: Accuracy.of(c["correct"], c["total"]) for s, c in counts.items()},
-            images=images,
-            candidates={s: report.get("candidate_labels") for s, report in sets.items()},
-            weights=described.get("weights"),
-            decided=json.dumps([described, name.removeprefix(own)], sort_keys=True),
-        )
-        for name, counts in by_name.items()
-    ]
+    return {name: one.rows for name, one in stored.items()}
+
+
+def _correct(rows: pa.Table, loss: str) -> frozenset[str]:
+    """Keys of the images whose label a loss answers; the one that decides has no name."""
+    answers = rows["prediction"].to_pylist()
+    if loss:
+        answers = [dict(pairs or ()).get(loss) for pairs in rows["other_predictions"].to_pylist()]
+    right = zip(rows["key"].to_pylist(), rows["label"].to_pylist(), answers, strict=True)
+    return frozenset(key for key, label, answer in right if label is not None and label == answer)
+
+
+def _accuracy(run: RunFolder, set_name: str, counts: Counts) -> Accuracy:
+    """The accuracy of a summary, which has to be possible."""
+    correct, total = counts.get("correct"), counts.get("total")
+    try:
+        if type(correct) is int and type(total) is int:
+            return Accuracy.of(correct, total)
+        raise InputError("no whole numbers")
+    except InputError as error:
+        raise InputError(
+            f"Expected whole numbers of images of set {set_name!r} in {str(run.summary_file)!r}, "
+            f"`correct` from 0 to `total`, but got correct={correct!r} and total={total!r}. Run "
+            "`diffclf test` again with this folder as `results.folder`."
+        ) from error
 
 
 def read_models(sources: Sequence[str], *, other_losses: bool = False) -> list[Model]:

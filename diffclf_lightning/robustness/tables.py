@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from diffclf_lightning.paths import path_of
 
 FOLDER = Path(__file__).parent / "data"
 OTHER_COLUMNS = ("model", "family", "standard")
-Cells = Mapping[str, str]
-COUNTS = re.compile(r"(.+)/(\d+)")
+COUNTS = re.compile(r"(.*)/\s*([-+.\d]*)")
+"""A heading SET/TOTAL, or what was meant to be one."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Model:
         standard: Whether it was trained on the in-distribution training set alone, so that it may
             stand among the baselines.
         images: Names of the images by test set, where they are known.
+        correct: Names of those that it classified correctly, where ``images`` are known.
         candidates: Labels among which it chose, by test set, where they are known; None for all.
         weights: A short name of its weights, where it is known.
         decided: All that decided its results but the sets, where it is known.
@@ -45,6 +46,7 @@ class Model:
     accuracies: Mapping[str, Accuracy]
     standard: bool = True
     images: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    correct: Mapping[str, frozenset[str]] = field(default_factory=dict)
     candidates: Mapping[str, object] = field(default_factory=dict)
     weights: str | None = None
     decided: str | None = None
@@ -77,23 +79,54 @@ def read_table(name: str) -> Table:
     """Read a CSV file, or the shipped table of that name; an InputError names the wrong cell."""
     file = FOLDER / f"{name}.csv" if name in shipped_tables() else path_of(name)
     rows = _rows(file)
-    columns = [column for column in rows[0] if column not in OTHER_COLUMNS]
+    columns = [_column(file, text) for text in rows[0].cells if text not in OTHER_COLUMNS]
     if not columns:
         raise _wrong(file, "a column for each test set", "none beside the model's own")
-    percent = _in_percent(file, rows, [c for c in columns if not COUNTS.fullmatch(c)])
+    if repeated := first_repeated(column.set for column in columns):
+        raise _wrong(file, "each column once", f"{repeated!r} more than once")
+    percent = _in_percent(file, rows, [c.text for c in columns if c.total is None])
     models = []
     for row in rows:
-        model, standard = row["model"], row.get("standard") or "1"
+        model, standard = row.cells["model"], row.cells.get("standard") or "1"
         if standard not in ("0", "1"):
-            raise _wrong(file, "1 or 0 in column 'standard'", f"{standard!r} for {model}")
-        accuracies = {
-            COUNTS.sub(r"\1", c): _accuracy(file, row, c, percent) for c in columns if row[c]
-        }
-        models.append(Model(model, row.get("family") or model, accuracies, standard == "1"))
+            raise _wrong(row, "1 or 0 in column 'standard'", f"{standard!r} for {model}")
+        accuracies = {c.set: _accuracy(row, c, percent) for c in columns if row.cells[c.text]}
+        models.append(Model(model, row.cells.get("family") or model, accuracies, standard == "1"))
     return Table(file.stem, models)
 
 
-def _rows(file: Path) -> list[Cells]:
+@dataclass(frozen=True)
+class _Row:
+    """A row of a file: the number of its line, from 1, and its cells by column."""
+
+    file: Path
+    line: int
+    cells: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return f"line {self.line} of {self.file}"
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of a test set: its heading, and the total where it holds numbers of images."""
+
+    text: str
+    set: str
+    total: int | None
+
+
+def _column(file: Path, text: str) -> _Column:
+    counts = COUNTS.fullmatch(text)
+    if counts is None:
+        return _Column(text, text, None)
+    name, total = counts[1], counts[2]
+    if not name or not total.isdecimal() or int(total) < 1:
+        raise _wrong(file, "columns SET/TOTAL with a total of at least 1 image", repr(text))
+    return _Column(text, name, int(total))
+
+
+def _rows(file: Path) -> list[_Row]:
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -101,20 +134,22 @@ def _rows(file: Path) -> list[Cells]:
             f"Expected a table of accuracies, a CSV file or one of {', '.join(shipped_tables())}, "
             f"but got {str(file)!r} ({type(error).__name__})."
         ) from error
-    reader = csv.DictReader(line for line in lines if line.strip() and line[0] != "#")
-    header = [COUNTS.sub(r"\1", name.strip()) for name in reader.fieldnames or ()]
+    kept = [place for place, line in enumerate(lines) if line.strip() and line[0] != "#"]
+    reader = csv.DictReader(lines[place] for place in kept)
+    header = [name.strip() for name in reader.fieldnames or ()]
     if repeated := first_repeated(header):
         raise _wrong(file, "each column once", f"{repeated!r} more than once")
-    rows: list[Cells] = []
-    for row in reader:
-        if None in row:
-            found = f"more in line {reader.line_num} of the table"
-            raise _wrong(file, f"{len(header)} cells a row", found)
-        rows.append({name.strip(): (value or "").strip() for name, value in row.items()})
-    if not rows or "model" not in rows[0]:
-        found = f"columns {', '.join(rows[0])}" if rows else "no rows"
+    rows: list[_Row] = []
+    for cells in reader:
+        row = _Row(file, 1 + kept[reader.line_num - 1], {})
+        if None in cells:
+            raise _wrong(row, f"{len(header)} cells a row", "more")
+        given = zip(header, cells.values(), strict=True)
+        rows.append(replace(row, cells={name: (value or "").strip() for name, value in given}))
+    if not rows or "model" not in header:
+        found = f"columns {', '.join(header)}" if rows else "no rows"
         raise _wrong(file, "a column 'model' and at least one row", found)
-    names = [row["model"] for row in rows]
+    names = [row.cells["model"] for row in rows]
     twice = "" if "" in names else first_repeated(names)
     if twice is not None:
         raise _wrong(
@@ -123,14 +158,14 @@ def _rows(file: Path) -> list[Cells]:
     return rows
 
 
-def _in_percent(file: Path, rows: Sequence[Cells], columns: Sequence[str]) -> bool:
+def _in_percent(file: Path, rows: Sequence[_Row], columns: Sequence[str]) -> bool:
     """Whether accuracies without a sign are percent: all above 1 but for zeros."""
     found: dict[bool, str] = {}
     for row, column in product(rows, columns):
         with suppress(ValueError):  # empty, with a sign, or said to be wrong when it is read
-            if (value := float(row[column])) > 0:
-                cell = f"{row[column]} for {row['model']} in column {column!r}"
-                found.setdefault(value > 1, cell)
+            if (value := float(row.cells[column])) > 0 and (value > 1) not in found:
+                model, text = row.cells["model"], row.cells[column]
+                found[value > 1] = f"{text} for {model} in column {column!r}"
     if len(found) == 2:
         values = f"{found[False]}, beside {found[True]}"
         remedy = "write less than one percent with its sign, as 0.8%"
@@ -138,18 +173,20 @@ def _in_percent(file: Path, rows: Sequence[Cells], columns: Sequence[str]) -> bo
     return True in found
 
 
-def _accuracy(file: Path, row: Cells, column: str, percent: bool) -> Accuracy:
-    text, counts = row[column], COUNTS.fullmatch(column)
+def _accuracy(row: _Row, column: _Column, percent: bool) -> Accuracy:
+    text = row.cells[column.text]
     try:
-        number = float(text.removesuffix("%") if counts is None else text)
-        if counts is None:
-            return Accuracy(number / 100 if percent or text.endswith("%") else number)
-        return Accuracy.of(int(number) if number.is_integer() else -1, int(counts[2]))
+        if column.total is not None:
+            number = float(text)
+            return Accuracy.of(int(number) if number.is_integer() else -1, column.total)
+        number = float(text.removesuffix("%"))
+        return Accuracy(number / 100 if percent or text.endswith("%") else number)
     except ValueError as error:
-        what = "an accuracy" if counts is None else f"a number of images up to {counts[2]}"
-        found = f"{text!r} for {row['model']}"
-        raise _wrong(file, f"{what} in column {column!r}", found) from error
+        counted = column.total is not None
+        what = f"a number of images up to {column.total}" if counted else "an accuracy"
+        found = f"{text!r} for {row.cells['model']}"
+        raise _wrong(row, f"{what} in column {column.text!r}", found) from error
 
 
-def _wrong(file: Path, expected: str, found: str) -> InputError:
-    return InputError(f"Expected {expected} in {file}, but got {found}. Correct the table.")
+def _wrong(where: Path | _Row, expected: str, found: str) -> InputError:
+    return InputError(f"Expected {expected} in {where}, but got {found}. Correct the table.")

@@ -4,6 +4,9 @@ import csv
 import json
 import shutil
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -191,6 +194,54 @@ def test_other_images_are_refused(diffclf, tmp_path):
     assert "same images of 'easy' in all runs, but got 30 in first and 24 in second" in out.stderr
 
 
+def test_runs_with_a_part_in_common_are_compared_on_it_if_asked_for(diffclf, tmp_path):
+    """On the images whose names both have, by the answers of each."""
+    labels = torch.arange(3).repeat(10)
+    record(tmp_path / "first", 0.3, labels)
+    record(tmp_path / "second", 0.4, labels[:24])
+    expected = {}
+    for name in ("first", "second"):
+        rows = pq.read_table(tmp_path / name / "images.parquet").to_pylist()
+        common = [row for row in rows if int(row["key"]) < 24]
+        expected[name] = {
+            axis: sum(row["label"] == row["prediction"] for row in common if row["set"] == one)
+            for axis, one in (("id", "easy"), ("ood", "hard"))
+        }
+    args = ["first", "second", "--pairs", "easy:hard"]
+    assert "or give --common" in diffclf("robustness", *args, code=2).stderr
+    out = diffclf("robustness", *args, "--common", "--output", "r").stdout
+    assert "on the 24 images of easy that all runs have in common" in " ".join(out.split())
+    with (tmp_path / "r/robustness.csv").open() as file:
+        for row in csv.DictReader(file):
+            for axis in ("id", "ood"):
+                assert int(row[f"{axis}_total"]) == 24
+                assert int(row[f"{axis}_correct"]) == expected[row["model"]][axis]
+
+
+def test_a_table_of_other_numbers_of_images_is_not_compared_with_a_run(diffclf, tmp_path):
+    record(tmp_path / "first", 0.3, torch.arange(3).repeat(10))
+    (tmp_path / "mine.csv").write_text("model,easy/200,hard/200\nx,100,80\n")
+    args = ["first", "mine.csv", "--pairs", "easy:hard"]
+    said = diffclf("robustness", *args, code=2).stderr
+    assert "as many images of 'easy'" in said
+    assert "30 for first and 200 for x" in said
+
+
+def test_counts_that_are_not_of_the_rows_name_file_and_set(diffclf, tmp_path):
+    record(tmp_path / "first", 0.1, torch.arange(3).repeat(10))
+    file = tmp_path / "first/summary.json"
+    right = json.loads(file.read_text())
+    wrong = [("correct", value) for value in (31, -1, 2.5, True, "ten", None, 0)]
+    for name, value in [*wrong, ("total", 0), ("total", None), ("total", 29)]:
+        sets = right["sets"]
+        summary = {**right, "sets": {**sets, "easy": {**sets["easy"], name: value}}}
+        file.write_text(json.dumps(summary))
+        said = diffclf("robustness", "first", "--pairs", "easy:hard", code=2).stderr
+        assert "'easy'" in said, value
+        assert "first/summary.json'" in said
+        assert "Traceback" not in said
+
+
 def test_a_mixed_table_is_refused(diffclf, tmp_path):
     (tmp_path / "mixed.csv").write_text("model,a,b\nx,0.5,50\ny,0.6,60\n")
     out = diffclf("robustness", "--baselines", "mixed.csv", "--pairs", "a:b", code=2)
@@ -259,6 +310,10 @@ def test_runs_of_one_model_on_a_set_each_are_one_model(diffclf, runs, tmp_path):
     summary = json.loads(file.read_text())
     summary["sets"] = {"easy": summary["sets"]["hard"]}
     file.write_text(json.dumps(summary))
+    rows = pq.read_table(file.with_name("images.parquet"))
+    rows = rows.filter(pc.field("set") == "hard").drop_columns("set")
+    renamed = rows.append_column("set", pa.array(["easy"] * len(rows)))
+    pq.write_table(renamed, file.with_name("images.parquet"))
     diffclf("robustness", "sweep/*", "--pairs", "clean:turned", "--output", "s")
     for folder in "rs":
         with (tmp_path / folder / "robustness.csv").open() as opened:

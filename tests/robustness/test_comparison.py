@@ -1,5 +1,7 @@
 """Comparisons over tables and models, against SciPy, and what is said when they cannot be made."""
 
+import time
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit
@@ -87,6 +89,16 @@ def test_baselines_at_0_and_1_are_left_out_by_name_where_they_are_infinite(table
     linear = compare(PAIR, more, [], Settings(get_scale("linear")))
     assert linear.fit.count == 24
     assert not any("left out" in note for note in linear.notes)
+
+
+def test_many_baselines_that_are_left_out_cost_no_more_each(table):
+    """They were looked for one by one in the list of all."""
+    perfect = [model(f"perfect {i}", 1.0, 0.9) for i in range(20_000)]
+    start = time.process_time()
+    comparison = compare(PAIR, Table("mine", [*table.models, *perfect]), [])
+    assert time.process_time() - start < 5
+    assert len(comparison.baselines) == len(table.models)
+    assert any("perfect 0, perfect 1, perfect 2 and 19997 more" in n for n in comparison.notes)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
@@ -256,6 +268,38 @@ def test_runs_over_other_images_are_refused(table):
     of_baselines = Table("runs", [*table.models, second])
     with pytest.raises(InputError, match="same images of 'digits'"):
         compare_all([first], [of_baselines])
+
+
+def test_models_of_other_numbers_of_images_are_refused(table):
+    """Tables name no images; and a model on 200 and one on 100 are not on the same."""
+    first, second = model("first", 0.8, 0.9, total=200), model("second", 0.8, 0.9, total=100)
+    with pytest.raises(InputError, match=r"'digits' .* got 200 for first and 100 for second"):
+        compare_all([first, second], [table])
+    assert compare_all([first], [table])  # of baselines that a table gives it is said
+    unknown = model("second", 0.8, 0.9, total=None)
+    assert compare_all([first, unknown], [table])
+
+
+def test_models_are_compared_on_the_images_in_common_if_asked_for(table):
+    def on(name, images, correct):
+        known = {"digits": frozenset(images), "noise": frozenset("xyz")}
+        right = {"digits": frozenset(correct), "noise": frozenset("xy")}
+        shares = {one: Accuracy.of(len(right[one]), len(known[one])) for one in known}
+        return Model(name, name, shares, images=known, correct=right)
+
+    first, second = on("first", "abcdef", "abe"), on("second", "cdefgh", "cdgh")
+    with pytest.raises(InputError, match=r"6 in first and 6 in second, 4 of them in both.*--common"):
+        compare_all([first, second], [table])
+    (comparison,) = compare_all([first, second], [table], common=True)
+    counts = [(row.id.correct, row.id.total, row.ood.total) for row in comparison.rows]
+    assert counts == [(1, 4, 3), (2, 4, 3)]
+    assert "on the 4 images of digits that all runs have in common" in comparison.notes
+    of_baselines = Table("runs", [*table.models, second])
+    (comparison,) = compare_all([first], [of_baselines], common=True)
+    assert comparison.rows[0].id == Accuracy.of(1, 4)
+    assert next(p for p in comparison.baselines if p.name == "second").id == Accuracy.of(2, 4)
+    with pytest.raises(InputError, match="that first, third have in common, but there are none"):
+        compare_all([first, on("third", "uvw", "u")], [table], common=True)
 
 
 def test_nothing_to_compare_says_what_there_is(table):

@@ -1,5 +1,7 @@
 """Scales, lines, bands and effective robustness, against SciPy and simulation."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit
@@ -13,6 +15,7 @@ from diffclf_lightning.robustness import (
     PiecewiseLinear,
     effective_robustness,
     get_scale,
+    lines,
 )
 
 
@@ -167,6 +170,22 @@ def test_band_is_the_quantiles_of_lines_over_resampled_families(seed):
     assert band.degenerate == 50 - len(lines)
     assert band.lower == pytest.approx(np.percentile(lines, 2.5, axis=0))
     assert band.upper == pytest.approx(np.percentile(lines, 97.5, axis=0))
+
+
+def test_band_of_many_baselines_is_drawn_in_parts(baselines, monkeypatch):
+    """What is held at once does not grow with the resamples, and they stay the same ones."""
+    whole = Line(*baselines).band(range(30), repeats=100)
+    monkeypatch.setattr(lines, "AT_ONCE", 7 * 30)
+    parts = Line(*baselines).band(range(30), repeats=100)
+    assert parts.lower == pytest.approx(whole.lower)
+    assert parts.upper == pytest.approx(whole.upper)
+    x = np.linspace(0.5, 0.95, 20_000)
+    tracemalloc.start()
+    try:
+        Line(x, x**2).band(range(20_000), repeats=500)
+        assert tracemalloc.get_traced_memory()[1] < 500 * 20_000 * 8 / 4
+    finally:
+        tracemalloc.stop()
 
 
 def test_band_is_wider_by_family(seed):

@@ -81,6 +81,16 @@ def test_one_model_is_one_table(comparisons):
     ]
 
 
+def test_of_many_baselines_without_a_line_some_are_shown():
+    shares = {"digits": Accuracy(0.7), "line": Accuracy(0.5)}
+    table = Table("mine", [Model(f"m{i}", f"m{i}", shares) for i in range(150)])
+    made = compare(Pair("digits", "line"), table, [Model("one", "one", shares)])
+    text = printed([made])
+    assert text.count("m99 ") >= 1
+    assert "m100" not in text
+    assert "50 more" in " ".join(text.split())
+
+
 def test_brackets_are_printed_as_they_are(comparisons):
     """Rich would take them for markup, and drop the words in them."""
     row = comparisons[0].rows[1]

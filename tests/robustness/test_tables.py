@@ -1,6 +1,7 @@
 """Tables of accuracies: the shipped ones against published figures, and a user's own."""
 
 import csv
+import time
 from pathlib import Path
 
 import pytest
@@ -108,13 +109,37 @@ def test_percent_fractions_and_signs_say_the_same(tmp_path):
         ("model,standard,a\nx,yes,0.5\n", r"1 or 0 in column 'standard'.*'yes' for x"),
         ("model,a,b,a\nx,1,1,1\n", r"each column once.*'a' more than once"),
         ("model,a/10,a/20\nx,1,1\n", r"each column once.*'a' more than once"),
-        ("model,a\nx,0.5,0.6\n", r"2 cells a row.*more in line 2"),
+        ("model,a\nx,0.5,0.6\n", r"2 cells a row in line 2 of"),
+        (
+            "# a\n\nmodel,a/9\nx,1\n# b\n\ny,10\n",
+            r"up to 9 in column 'a/9' in line 7 of.*'10' for y",
+        ),
+        ("model,a/9\nx,-1\n", r"a number of images up to 9 .*'-1' for x"),
+        ("model,a/0\nx,0\n", r"SET/TOTAL with a total of at least 1 image.*'a/0'"),
+        ("model,a/-5\nx,5\n", r"SET/TOTAL.*'a/-5'"),
+        ("model,a/5.5\nx,5\n", r"SET/TOTAL.*'a/5\.5'"),
+        ("model,a/\nx,5\n", r"SET/TOTAL.*'a/'"),
+        ("model,/50\nx,5\n", r"SET/TOTAL.*'/50'"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_named(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as caught:
         read_table(write(tmp_path, text))
     assert "mine.csv" in str(caught.value)
+
+
+def test_a_large_table_is_read_in_seconds(tmp_path):
+    """A row costs the same whatever stands before it."""
+    rows = [f"m{i},{400 + i % 500},{300 + i % 400}" for i in range(40_000)]
+
+    def seconds(count):
+        text = "\n".join(["model,a/1000,b/1000", *rows[:count]])
+        file, start = write(tmp_path, text), time.process_time()
+        assert len(read_table(file).models) == count
+        return time.process_time() - start
+
+    few = min(seconds(4_000) for _ in range(2))
+    assert seconds(40_000) < 40 * few
 
 
 @pytest.mark.parametrize("name", ["absent.csv", "testbd", ""])
