@@ -5,6 +5,7 @@ closed-form one, each image a little off the mean of its class.
 """
 
 import os
+import signal
 import socket
 import sys
 import time
@@ -233,7 +234,10 @@ def run(cell: Cell, folder: Path, command: str = "test") -> str:
     ended = _ends(ranks)
     said = "\n".join(end.stderr for end in ended)
     (folder / "said.txt").write_text(said)
-    if any(end.code == 2 for end in ended):
+    codes = {end.code for end in ended}
+    if not codes <= {0, 2, -signal.SIGKILL}:
+        return WRONG
+    if 2 in codes:
         return REFUSED
     warned = "WARNED" in said
     missing = None if any(end.code for end in ended) else _missing(cell, folder)

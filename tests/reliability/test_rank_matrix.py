@@ -29,6 +29,13 @@ def test_predictions_of_every_image_on_all_ranks_are_refused(tmp_path):
     assert "18 of 36 are others once again" in (tmp_path / "said.txt").read_text()
 
 
+def test_a_run_goes_on_with_other_numbers_of_processes(tmp_path):
+    """Rows of shares that others had before count once."""
+    for ranks in (2, 3):
+        cell = Cell(ranks, "undistributed, own share", keys=True, images=19)
+        assert rank_matrix.run(cell, tmp_path) == rank_matrix.EXACT
+
+
 def test_what_is_expected_is_known_of_all_cells():
     cells = rank_matrix.cells()
     assert len(set(map(str, cells))) == len(cells)

@@ -288,7 +288,7 @@ def test_models_are_compared_on_the_images_in_common_if_asked_for(table):
         return Model(name, name, shares, images=known, correct=right)
 
     first, second = on("first", "abcdef", "abe"), on("second", "cdefgh", "cdgh")
-    with pytest.raises(InputError, match=r"6 in first and 6 in second, 4 of them in both.*--common"):
+    with pytest.raises(InputError, match=r"6 in first and 6 in second, 4 of .*--common"):
         compare_all([first, second], [table])
     (comparison,) = compare_all([first, second], [table], common=True)
     counts = [(row.id.correct, row.id.total, row.ood.total) for row in comparison.rows]
