@@ -10,8 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from itertools import product
+from dataclasses import dataclass, field
+from itertools import product, zip_longest
 from pathlib import Path
 
 from diffclf_lightning.errors import InputError
@@ -85,12 +85,17 @@ def read_table(name: str) -> Table:
     if repeated := first_repeated(column.set for column in columns):
         raise _wrong(file, "each column once", f"{repeated!r} more than once")
     percent = _in_percent(file, rows, [c.text for c in columns if c.total is None])
-    models = []
+    models, read = [], dict[tuple[_Column, str], Accuracy]()
     for row in rows:
         model, standard = row.cells["model"], row.cells.get("standard") or "1"
         if standard not in ("0", "1"):
             raise _wrong(row, "1 or 0 in column 'standard'", f"{standard!r} for {model}")
-        accuracies = {c.set: _accuracy(row, c, percent) for c in columns if row.cells[c.text]}
+        accuracies = {}
+        for column in columns:
+            if text := row.cells[column.text]:
+                cell = column, text  # which many rows have
+                accuracies[column.set] = read.get(cell) or _accuracy(row, column, percent)
+                read[cell] = accuracies[column.set]
         models.append(Model(model, row.cells.get("family") or model, accuracies, standard == "1"))
     return Table(file.stem, models)
 
@@ -135,17 +140,16 @@ def _rows(file: Path) -> list[_Row]:
             f"but got {str(file)!r} ({type(error).__name__})."
         ) from error
     kept = [place for place, line in enumerate(lines) if line.strip() and line[0] != "#"]
-    reader = csv.DictReader(lines[place] for place in kept)
-    header = [name.strip() for name in reader.fieldnames or ()]
+    reader = csv.reader(lines[place] for place in kept)
+    header = [name.strip() for name in next(reader, [])]
     if repeated := first_repeated(header):
         raise _wrong(file, "each column once", f"{repeated!r} more than once")
     rows: list[_Row] = []
-    for cells in reader:
-        row = _Row(file, 1 + kept[reader.line_num - 1], {})
-        if None in cells:
-            raise _wrong(row, f"{len(header)} cells a row", "more")
-        given = zip(header, cells.values(), strict=True)
-        rows.append(replace(row, cells={name: (value or "").strip() for name, value in given}))
+    for values in reader:
+        cells = dict(zip_longest(header, map(str.strip, values), fillvalue=""))
+        rows.append(_Row(file, 1 + kept[reader.line_num - 1], cells))
+        if len(values) > len(header):
+            raise _wrong(rows[-1], f"{len(header)} cells a row", f"{len(values)}")
     if not rows or "model" not in header:
         found = f"columns {', '.join(header)}" if rows else "no rows"
         raise _wrong(file, "a column 'model' and at least one row", found)
