@@ -6,8 +6,10 @@ from typing import Any
 
 from diffclf_lightning.errors import InputError
 
+MOST = 255
+"""Bytes of a name that file systems take."""
 LONGEST = 100
-"""Bytes of a name of a file, which gets a beginning and an ending: file systems take 255."""
+"""Bytes of a part of a name, which gets a beginning and an ending."""
 PLAIN = "-_.+"
 """Beside letters and digits of any script."""
 
@@ -19,8 +21,15 @@ def path_of(given: str | Path) -> Path:
         given: The path as it was typed.
 
     Raises:
-        InputError: If it begins with ``~`` and a user that is not known here.
+        InputError: If it begins with ``~`` and a user that is not known here, or no file system
+            takes it.
     """
+    names = Path(given).parts
+    if any("\0" in name or len(name.encode(errors="surrogatepass")) > MOST for name in names):
+        raise InputError(
+            f"Expected a path of names that file systems take, of at most {MOST} bytes each, but "
+            f"got {str(given)!r}. Check it."
+        )
     try:
         return Path(given).expanduser()
     except RuntimeError as error:
@@ -32,7 +41,8 @@ def path_of(given: str | Path) -> Path:
 
 def named(given: str | Path) -> str:
     """A name that may be a path: one that begins with ``~`` is one, all others stay as they are."""
-    return str(path_of(given)) if str(given).startswith("~") else str(given)
+    path = path_of(given)
+    return str(path) if str(given).startswith("~") else str(given)
 
 
 def text_of(name: Any) -> str:

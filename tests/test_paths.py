@@ -3,7 +3,7 @@
 import string
 
 import pytest
-from forked import diffclf
+from forked import diffclf as forked
 from PIL import Image
 
 from diffclf_lightning import InputError
@@ -50,15 +50,31 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_is_typed(home):
 def test_a_run_whose_folder_is_below_the_home_folder(home, tmp_path):
     (tmp_path / "work").mkdir()
     few = ["--data.num_test=2", "--model.strategy.max_trials=3", "--results.folder=~/r"]
-    ended = diffclf(tmp_path / "work", "test", "--config=digits", *few)
+    ended = forked(tmp_path / "work", "test", "--config=digits", *few)
     assert ended.code == 0, ended.stderr
     assert (home / "r/summary.json").is_file()
     assert not list((tmp_path / "work").iterdir())
 
 
-def test_the_home_folder_of_nobody():
-    with pytest.raises(InputError, match="'~no-such-user/x'"):
-        path_of("~no-such-user/x")
+@pytest.mark.parametrize("path", ["~no-such-user/x", "a/" + "x" * 256, "ü" * 128, "a\0b"])
+def test_paths_that_no_file_can_have(path):
+    for read in (path_of, named, find_config, RunFolder, ImageFolder):
+        with pytest.raises(InputError, match="Expected a path"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report"], ["compare"], ["costs"], ["robustness"], ["calibrate"], ["figures"],
+        ["score", "--score=MeanError"], ["test", "--config"], ["classify", "--names=a,b"],
+        ["sweep", "--configs"], ["sweep"], ["selfcheck"],
+    ],
+)  # fmt: skip
+def test_a_name_that_is_too_long_is_one_line(command, diffclf):
+    said = diffclf(*command, "x" * 300, code=2).stderr
+    assert said.startswith("diffclf: error: Expected a path of names that file systems take")
+    assert said.count("\n") == 1
 
 
 PLAIN = ["digits", "noise_0.25", "ImageNet-V2", "a+b", "ü", "日本", "x" * 90]

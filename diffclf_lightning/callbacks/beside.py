@@ -19,6 +19,6 @@ def beside_results(what: str, folder: str | Path | None, again: str) -> Iterator
     try:
         yield
     except Exception as error:  # whatever draws or prints may raise anything
-        said = (str(error).splitlines() or [""])[0]
+        said = (str(error).splitlines() or [""])[0].rstrip(".")
         kept = f" Rows and summary are stored in {folder}: {again}" if folder is not None else ""
         rank_zero_warn(f"{what} failed ({type(error).__name__}: {said}).{kept}")

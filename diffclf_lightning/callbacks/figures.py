@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffclf_lightning.answers import Predictions
 from diffclf_lightning.callbacks.beside import beside_results
-from diffclf_lightning.callbacks.first_images import FirstImages, answered
+from diffclf_lightning.callbacks.first_images import FirstImages, Shown, answered
 from diffclf_lightning.callbacks.results import results_folder
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
@@ -43,6 +43,7 @@ class ErrorFigure(Callback):
             raise InputError(f"Expected argument `images` to be at least 1, but got {images}.")
         self.images, self.folder = images, None if folder is None else path_of(folder)
         self._first = FirstImages(images)
+        self._found: dict[str, list[Shown]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse a test whose figures could not be drawn at its end."""
@@ -69,8 +70,11 @@ class ErrorFigure(Callback):
                 self._first.add(batch, predictions, current)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw on one rank."""
-        found, stored = self._first.of_all_ranks(), results_folder(trainer)
+        self._found = self._first.of_all_ranks()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Draw on one rank, when all else of the run is done."""
+        found, self._found, stored = self._found, {}, results_folder(trainer)
         folder = self.folder or stored
         if folder is None or not trainer.is_global_zero:
             return

@@ -13,6 +13,7 @@ from diffclf_lightning.compare.measured import Measured, read_measured
 from diffclf_lightning.compare.pairs import RunPair, adjusted, read_pairs
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.outputs import output_file
+from diffclf_lightning.paths import path_of
 from diffclf_lightning.results import FoundRuns, find_runs
 
 DESCRIPTION = """\
@@ -120,7 +121,7 @@ def compare_runs(
 def _named(reference: str, found: FoundRuns) -> str:
     """The name of the run that is meant by a name or a path."""
     for name, run in found.runs.items():
-        if name == reference or run.path.resolve() == Path(reference).resolve():
+        if name == reference or run.path.resolve() == path_of(reference).resolve():
             return name
     raise InputError(
         f"Expected --reference to be one of the runs {', '.join(found.runs)}, but got "

@@ -22,6 +22,7 @@ import yaml
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.files import made, write_whole
+from diffclf_lightning.paths import path_of
 from diffclf_lightning.results import RunFolder
 from diffclf_lightning.sweep.choices import Choice, Entry, composed, flag, models, sets
 
@@ -176,6 +177,7 @@ class Sweep:
         Raises:
             InputError: If the file is no sweep.
         """
+        file = path_of(file)
         try:
             content = yaml.safe_load(file.read_text())
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from forked import diffclf
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers.logger import DummyLogger
 from running import quiet_trainer
@@ -136,3 +137,11 @@ def test_what_is_made_beside_the_results_may_fail(
     content = json.loads((tmp_path / "summary.json").read_text())["sets"]
     assert [content[name]["correct"] for name in sets] == [12, 12]
     assert len(rows(tmp_path)) == 24
+
+
+def test_a_figure_that_cannot_be_written_leaves_the_exit_status(tmp_path):
+    (tmp_path / "r/errors-digits.png").mkdir(parents=True)
+    few = ["--data.num_test=2", "--model.strategy.max_trials=3", "--results.folder=r"]
+    ended = diffclf(tmp_path, "test", "--config=digits", *few)
+    assert ended.code == 0, ended.stderr
+    assert (tmp_path / "r/summary.json").is_file()

@@ -46,13 +46,12 @@ def test_a_resumed_run_draws_what_an_uninterrupted_one_draws(drawn, tmp_path, se
     images = ((denoiser.means.detach()[labels] + torch.randn(12, 1, 4, 4) / 3).clamp(-1, 1) + 1) / 2
     data = TensorDataset(images, labels)
 
-    def run(dataset, folder):
-        callbacks = [ErrorFigure(4), ResultsWriter(tmp_path / folder)]
-        trainer = quiet_trainer(callbacks=callbacks)
+    def run(dataset, folder, *callbacks):
+        trainer = quiet_trainer(callbacks=[*callbacks, ResultsWriter(tmp_path / folder)])
         loader = DataLoader(dataset, batch_size=5)
         trainer.test(DiffusionClassifier(denoiser, Full(3)), loader, verbose=False)
 
-    run(data, "whole")
+    run(data, "whole", ErrorFigure(4))
     (whole,) = drawn
     assert [int(label) for *_, label in whole] == labels[:4].tolist()
     assert all(torch.equal(shown[0], image) for shown, image in zip(whole, images, strict=False))
@@ -60,7 +59,7 @@ def test_a_resumed_run_draws_what_an_uninterrupted_one_draws(drawn, tmp_path, se
         drawn.clear()
         folder = f"resumed-{len(stored)}"
         run(Subset(data, stored), folder)
-        run(data, folder)
+        run(data, folder, ErrorFigure(4))
         assert same(drawn[-1], whole), stored
         assert (tmp_path / folder / "errors-test.png").is_file()
 
