@@ -26,6 +26,9 @@ from diffclf_lightning.tasks.base import COSTS, Asked, Question, Task
 APART = ("other_predictions", "shortlist_rank", "shortlisted")
 """Measured columns that are not numbers of every row."""
 
+RAREST = 1e-30
+"""Least prior beside the largest one: of smaller ones float32 makes 0."""
+
 
 class Classification(Task):
     """Which label does an image have?
@@ -106,7 +109,14 @@ class Classification(Task):
             given = [given.get(name, float("nan")) for name in names]
         if len(given) != self.num_labels or not all(0 < p < float("inf") for p in given):
             raise InputError(f"{expected}, but got {self.class_priors}. Name every class once.")
-        return torch.tensor(list(given), dtype=torch.float64)
+        priors = torch.tensor(list(given), dtype=torch.float64)
+        priors = priors / priors.max()
+        if priors.min() < RAREST:
+            raise InputError(
+                f"{expected}, none below {RAREST:g} of the largest, but got {self.class_priors}. "
+                "Leave out classes that are never met."
+            )
+        return priors
 
     def name_of(self, label: int) -> str | None:
         """Name of a label, or None where labels have no names."""

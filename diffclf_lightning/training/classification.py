@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from diffclf_lightning.calibration import HOTTEST
 from diffclf_lightning.candidates import Condition
 from diffclf_lightning.denoisers import Denoiser
 from diffclf_lightning.errors import InputError
@@ -47,7 +48,7 @@ class CandidateCrossEntropy:
     ) -> None:
         for name, value in (("weight", weight), ("temperature", temperature)):
             if value is not None:
-                check_number(name, value, above=0)
+                check_number(name, value, above=0, most=HOTTEST)
         for name, value, least in (("trials", trials, 1), ("candidates", candidates, 2)):
             if value is not None and value < least:
                 raise InputError(

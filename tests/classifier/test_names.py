@@ -95,6 +95,14 @@ def test_priors_enter_as_bayes_rule_says(named, data):
     assert out["prediction"].tolist() == best
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e300])
+def test_the_size_of_priors_does_not_matter(named, data, size):
+    images, _ = data.tensors
+    tasks = [Classification([prior * scale for prior in range(1, 7)]) for scale in (1.0, size)]
+    one, other = (DiffusionClassifier(named, Full(3), task=task)(images).exp() for task in tasks)
+    assert other.numpy() == pytest.approx(one.numpy(), abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("priors", "message"),
     [
@@ -102,6 +110,8 @@ def test_priors_enter_as_bayes_rule_says(named, data):
         ({"ant": 1.0}, "each of the 6 classes"),
         ([1.0] * 5, "each of the 6 classes"),
         ([1.0] * 5 + [0.0], "above 0"),
+        ([1.0] * 5 + [float("nan")], "above 0"),
+        ([1.0] * 5 + [1e-40], "none below 1e-30 of the largest"),
     ],
 )
 def test_bad_priors_are_named(named, data, priors, message):
