@@ -25,7 +25,7 @@ def output_file(
     Raises:
         InputError: If it is a folder, ends otherwise, or cannot be written there.
     """
-    file = path_of(given)
+    file = path_of(given, flag)
     if suffixes and file.suffix.lower() not in suffixes:
         raise InputError(
             f"Expected {flag} to be a file that ends with {' or '.join(suffixes)}, but got "
@@ -53,7 +53,7 @@ def output_folder(given: str | Path, flag: str = "--output") -> Path:
     Raises:
         InputError: If it is a file, or cannot be written there.
     """
-    folder = path_of(given)
+    folder = path_of(given, flag)
     if not _is_dir(folder, flag) and folder.exists():
         raise InputError(f"Expected {flag} to be a folder, but got the file {folder}.")
     _check_above(folder / "file", flag)

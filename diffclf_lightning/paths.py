@@ -14,28 +14,30 @@ PLAIN = "-_.+"
 """Beside letters and digits of any script."""
 
 
-def path_of(given: str | Path) -> Path:
+def path_of(given: str | Path, argument: str = "") -> Path:
     """A path as it is meant: ``~`` is the home folder, which shells leave in ``--flag=~/x``.
 
     Args:
         given: The path as it was typed.
+        argument: The argument that it belongs to, as it was typed, where that is known.
 
     Raises:
         InputError: If it begins with ``~`` and a user that is not known here, or no file system
             takes it.
     """
+    expected = f"{argument} to be a path" if argument else "a path"
     names = Path(given).parts
     if any("\0" in name or len(name.encode(errors="surrogatepass")) > MOST for name in names):
         raise InputError(
-            f"Expected a path of names that file systems take, of at most {MOST} bytes each, but "
+            f"Expected {expected} that file systems take, with names of at most {MOST} bytes, but "
             f"got {str(given)!r}. Check it."
         )
     try:
         return Path(given).expanduser()
     except RuntimeError as error:
         raise InputError(
-            f"Expected a path whose home folder is known, but got {str(given)!r}. Write the whole "
-            "path, or './~...' for a folder of that name."
+            f"Expected {expected} whose home folder is known, but got {str(given)!r}. Write the "
+            "whole path, or './~...' for a folder of that name."
         ) from error
 
 

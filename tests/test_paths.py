@@ -73,7 +73,7 @@ def test_paths_that_no_file_can_have(path):
 )  # fmt: skip
 def test_a_name_that_is_too_long_is_one_line(command, diffclf):
     said = diffclf(*command, "x" * 300, code=2).stderr
-    assert said.startswith("diffclf: error: Expected a path of names that file systems take")
+    assert said.startswith("diffclf: error: Expected a path that file systems take")
     assert said.count("\n") == 1
 
 
