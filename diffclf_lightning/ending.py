@@ -25,6 +25,7 @@ def ending(error: BaseException, stopping: Stopping) -> int | None:
     Returns:
         The exit status; None if the error is to be raised as it is.
     """
+    stopping.settle()
     said = input_error_behind(error)
     if isinstance(error, BrokenPipeError) and _unread(sys.stdout):
         _silence(sys.stdout)
@@ -34,11 +35,8 @@ def ending(error: BaseException, stopping: Stopping) -> int | None:
     if not stopping.first and not isinstance(error, SystemExit) and stopping.heard_within(PATIENCE):
         return stopping.code if said is None else 2
     own = said is not None and not isinstance(said, NeighbourError)
-    if (
-        isinstance(error, Stopped)
-        or stopping.number is not None
-        or (not (own or isinstance(error, SystemExit)) and stopping.lost(PATIENCE))
-    ):
+    lost = not (own or isinstance(error, SystemExit)) and stopping.lost(PATIENCE / 2)
+    if isinstance(error, Stopped) or stopping.number is not None or lost:
         stopping.end_others()
         if stopping.first:
             _say(stopping.line(error.how if isinstance(error, Stopped) else ""))

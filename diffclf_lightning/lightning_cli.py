@@ -18,11 +18,11 @@ from diffclf_lightning.callbacks import (
     ReportTable,
     Requeue,
     ResultsWriter,
-    Stops,
     TrainedModel,
 )
 from diffclf_lightning.callbacks.dry_run import Estimated
 from diffclf_lightning.callbacks.requeue import job_name
+from diffclf_lightning.callbacks.stops import Stops
 from diffclf_lightning.callbacks.trained import LAST
 from diffclf_lightning.checkpoints import read_checkpoint
 from diffclf_lightning.errors import InputError, input_error_behind

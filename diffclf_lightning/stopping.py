@@ -178,6 +178,10 @@ class Stopping:
             os.write(2, f"\n{line}\n".encode())
         os._exit(self.code)
 
+    def settle(self) -> None:
+        """Raise nothing from here on: the command ends already."""
+        self._raised = True
+
     def heard_within(self, seconds: float) -> bool:
         """Whether a signal comes, or has come.
 
@@ -192,8 +196,8 @@ class Stopping:
         Args:
             seconds: How long to wait for that.
         """
-        if (self.processes() or self._taken) and self.number is None:
-            self._heard.wait(seconds)
+        if self._launched or self.processes() or self._taken:
+            self.heard_within(seconds)
         return bool(self._ended)
 
     def end_others(self) -> None:

@@ -8,7 +8,6 @@ from diffclf_lightning.callbacks.progress import EvaluationProgress
 from diffclf_lightning.callbacks.requeue import Requeue
 from diffclf_lightning.callbacks.results import ResultsWriter
 from diffclf_lightning.callbacks.robustness import EffectiveRobustness
-from diffclf_lightning.callbacks.stops import Stops
 from diffclf_lightning.callbacks.table import ReportTable
 from diffclf_lightning.callbacks.trained import TrainedModel
 
@@ -24,6 +23,5 @@ __all__ = [
     "ReportTable",
     "Requeue",
     "ResultsWriter",
-    "Stops",
     "TrainedModel",
 ]

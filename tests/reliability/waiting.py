@@ -36,10 +36,17 @@ class Waiting(Callback):
 
 
 class Failing(Callback):
-    """Fails in the second batch."""
+    """Fails in the second batch.
+
+    Args:
+        ranks: On which ranks.
+    """
+
+    def __init__(self, ranks: list[int] | None = None) -> None:
+        self.ranks = ranks or [0]
 
     def on_test_batch_start(self, trainer, module, batch, index, *_):
-        if index == 1:
+        if index == 1 and trainer.global_rank in self.ranks:
             raise InputError("Expected nothing.")
 
 
