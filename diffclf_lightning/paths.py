@@ -19,8 +19,10 @@ def path_of(given: str | Path) -> Path:
         given: The path as it was typed.
 
     Raises:
-        InputError: If it begins with ``~`` and a user that is not known here.
+        InputError: If it is none, or begins with ``~`` and a user that is not known here.
     """
+    if not isinstance(given, str | Path):
+        raise InputError(f"Expected a path, but got {given!r}.")
     try:
         return Path(given).expanduser()
     except RuntimeError as error:
