@@ -173,6 +173,8 @@ class Answering(LightningModule):
             InputError: If an image cannot be read, or names do not fit.
         """
         self.check_ready()
+        if names is not None and len(set(names)) < len(names):
+            raise InputError(f"Expected argument `names` to be different ones, but got {names}.")
         taken, single = listed(images)
         pixels = [pixels_of(image, self.transform, self.image_shape) for image in taken]
         candidates, known = self.choices(names or self._own_names)

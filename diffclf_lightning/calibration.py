@@ -154,8 +154,14 @@ def at_calibrated_level(
         noise: Source of the noise.
 
     Raises:
-        InputError: If the level was fitted for another race, or the race has one of its own.
+        InputError: If it is no strategy, the level was fitted for another race, or the race has
+            one of its own.
     """
+    if not isinstance(strategy, Strategy):
+        raise InputError(
+            "Expected argument `strategy` to be a Strategy, as Racing() or Full(250), but got "
+            f"{strategy!r}."
+        )
     if calibration is None or not isinstance(strategy, Racing):
         return strategy
     fitted = Calibration.load(calibration)

@@ -161,6 +161,14 @@ def model_classes(
             f"got {len(names)} names for {num_classes} classes. Take a model of these classes, or "
             "give its names for them in `classnames`."
         )
+    if all(name.isdecimal() for name in names) and sorted(names, key=int) != list(names):
+        place = next(i for i, name in enumerate(names) if int(name) != int(names[0]) + i)
+        warnings.warn(
+            f"Classes that are numbers are in the order of letters: label {place}, which is "
+            f"class {place} of the model, is {names[place]!r}. If the model counts, fill them up "
+            "with zeros (01, 02), or give `classnames` its names.",
+            stacklevel=2,
+        )
     return Candidates.from_class_ids(num_classes)
 
 

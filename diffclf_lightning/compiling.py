@@ -70,6 +70,11 @@ def unwrapped(module: nn.Module) -> tuple[nn.Module, Callable[[Any], Any] | None
     """A module without the wrapper of :func:`torch.compile`, and what that would compile with."""
     if isinstance(module, torch._dynamo.OptimizedModule):
         return module._orig_mod, module.dynamo_ctx
+    if not hasattr(module, "calibration"):
+        raise InputError(
+            f"Expected argument `denoiser` to be a denoiser, but got {module!r:.100}. "
+            "AutoDenoiser.from_pretrained makes one of a name or a folder."
+        )
     return module, None
 
 

@@ -5,6 +5,8 @@ from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
 
+import yaml
+
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.paths import named, path_of
 
@@ -26,9 +28,10 @@ def find_config(name: str) -> str:
         Path of the file.
 
     Raises:
-        InputError: If there is neither.
+        InputError: If there is neither, or the file holds no arguments.
     """
     if path_of(name).is_file():
+        check_config(path_of(name))
         return named(name)
     if name in shipped_configs():
         return str(CONFIGS / f"{name}.yaml")
@@ -38,6 +41,57 @@ def find_config(name: str) -> str:
         f"Expected --config to be a file or one of {', '.join(shipped_configs())}, but got "
         f"{name!r}.{nearest}"
     )
+
+
+def check_config(file: Path) -> None:
+    """Refuse a configuration that holds no arguments by name, or one of them twice.
+
+    Args:
+        file: The file.
+
+    Raises:
+        InputError: If it is such.
+    """
+    expected = f"Expected the configuration {str(file)!r} to be YAML with arguments by name, "
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        content, nodes = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{expected}but got {error}.") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise InputError(f"{expected}but got {_problem(error)}.") from error
+    if not isinstance(content, dict):
+        found = "an empty file" if content is None else f"a {type(content).__name__}"
+        raise InputError(f"{expected}but got {found}.")
+    if nodes is not None and (twice := _twice(nodes, set())):
+        raise InputError(
+            f"{expected}each once, but got {twice.value!r} again in line "
+            f"{twice.start_mark.line + 1}. YAML takes the last one alone: drop one of them."
+        )
+
+
+def _problem(error: Exception) -> str:
+    """What is wrong with a file, and in which line."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    told = " ".join(str(problem or error).split())
+    return told if mark is None else f"{told} in line {mark.line + 1}"
+
+
+def _twice(node: yaml.Node, seen: set[int]) -> yaml.ScalarNode | None:
+    """A key that stands twice in one mapping, if there is one."""
+    if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+        return None
+    seen.add(id(node))
+    below = node.value
+    if isinstance(node, yaml.MappingNode):
+        names: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in names and key.value != "<<":
+                    return key
+                names.add(key.value)
+        below = [value for _, value in node.value]
+    return next(filter(None, (_twice(one, seen) for one in below)), None)
 
 
 def matching_configs(pattern: str) -> list[str]:

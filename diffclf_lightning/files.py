@@ -103,8 +103,8 @@ def made(folder: Path) -> Path:
     Raises:
         InputError: If there is something else, or it cannot be made.
     """
-    new = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
+        new = [one for one in (folder, *folder.parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         for one in new:
             to_disk(one.parent)

@@ -1,6 +1,6 @@
 """Guesses: what a classifier answers for an image, without a Trainer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,13 @@ def _as_pil(image: AnyImage) -> Image.Image:
         image = pixels.float().numpy() if pixels.is_floating_point() else pixels.numpy()
     if not isinstance(image, np.ndarray):
         raise InputError(f"{expected}, but got {type(image).__name__}.")
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+    if image.dtype.kind not in "biuf":
+        raise InputError(f"{expected}, but got {image.dtype}.")
+    if (
+        not image.size
+        or image.ndim not in (2, 3)
+        or (image.ndim == 3 and image.shape[2] not in (1, 3))
+    ):
         raise InputError(f"{expected}, but got shape {image.shape}.")
     if image.dtype == np.uint8:
         return Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
@@ -129,7 +135,9 @@ def listed(images: AnyImage | Sequence[AnyImage]) -> tuple[list[AnyImage], bool]
     several = images.ndim > 3 if isinstance(images, np.ndarray | Tensor) else False
     if isinstance(images, str | Path | Image.Image | np.ndarray | Tensor) and not several:
         return [images], True
-    return list(images), False  # type: ignore[arg-type]
+    if not isinstance(images, Iterable):
+        raise InputError(f"Expected an image, or several in a list, but got {images!r}.")
+    return list(images), False
 
 
 def batches(images: Sequence[Tensor], size: int) -> list[Tensor]:

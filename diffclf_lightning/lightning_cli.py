@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import NoneType
-from typing import Any, NoReturn, get_args
+from typing import Any, get_args
 
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -25,8 +25,8 @@ from diffclf_lightning.callbacks.requeue import job_name
 from diffclf_lightning.callbacks.stops import Stops
 from diffclf_lightning.callbacks.trained import LAST
 from diffclf_lightning.checkpoints import read_checkpoint
-from diffclf_lightning.errors import InputError, input_error_behind
-from diffclf_lightning.mistakes import explained
+from diffclf_lightning.errors import InputError
+from diffclf_lightning.mistakes import CommandParser, refuse_nulls
 from diffclf_lightning.refusals import check_path, check_work, refusals
 from diffclf_lightning.stopping import Stopping
 
@@ -56,14 +56,8 @@ def take_counts(parser: LightningArgumentParser) -> None:
             action._typehint = int | float | None  # type: ignore[attr-defined]
 
 
-class DiffclfParser(LightningArgumentParser):
-    """Errors of one line, with the nearest name."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Say what is wrong in one line."""
-        if not self.exit_on_error or input_error_behind(ex) is not None:
-            super().error(message, ex)
-        raise InputError(explained(message, self)) from None
+class DiffclfParser(CommandParser, LightningArgumentParser):
+    """Parser of a subcommand, with Lightning's arguments."""
 
 
 class DiffclfCLI(LightningCLI):
@@ -151,8 +145,9 @@ class DiffclfCLI(LightningCLI):
         """Take weights alone from a checkpoint: Lightning's own would replace what was typed."""
 
     def before_instantiate_classes(self) -> None:
-        """Refuse a checkpoint that cannot be read before the model is made."""
+        """Refuse nulls, which jsonargparse does not look at, and an unreadable checkpoint."""
         given = self._config()
+        refuse_nulls(given)
         check_path(given.ckpt_path)
         if given.weights_only is not False and Path(given.ckpt_path or "").is_file():
             read_checkpoint(given.ckpt_path)

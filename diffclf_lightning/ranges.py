@@ -1,6 +1,8 @@
 """Numbers that arguments may be: NaN passes many comparisons unnoticed."""
 
 from math import inf, isfinite
+from operator import index
+from typing import Any
 
 from diffclf_lightning.errors import InputError
 
@@ -48,3 +50,30 @@ def check_number(
         limits.append("finite")
     argument = name if name.startswith("--") else f"argument `{name}`"
     raise InputError(f"Expected {argument} {' and '.join(limits)}, but got {value}.")
+
+
+def check_whole(name: str, value: Any, least: float = -inf) -> None:
+    """Refuse what is no whole number, or too small.
+
+    Args:
+        name: The argument.
+        value: Its value.
+        least: The least that it may be. Defaults to none.
+
+    Raises:
+        InputError: If it is.
+
+    Example:
+        >>> check_whole("trials", 2.5)
+        Traceback (most recent call last):
+        diffclf_lightning.errors.InputError: Expected argument `trials` to be a whole number, but \
+got 2.5.
+    """
+    try:
+        number = index(value)
+    except TypeError as error:
+        raise InputError(
+            f"Expected argument `{name}` to be a whole number, but got {value!r}."
+        ) from error
+    if number < least:
+        raise InputError(f"Expected argument `{name}` to be at least {least}, but got {value}.")

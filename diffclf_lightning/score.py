@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 import torch
-from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from diffclf_lightning.answers import Answer, Batch, Predictions
@@ -15,6 +14,7 @@ from diffclf_lightning.evaluation import ErrorTable, Score
 from diffclf_lightning.files import write_whole
 from diffclf_lightning.fitted_with import FittedWith
 from diffclf_lightning.metrics import Report
+from diffclf_lightning.mistakes import CommandParser
 from diffclf_lightning.paths import file_name
 from diffclf_lightning.ranges import check_number
 from diffclf_lightning.results import (
@@ -44,7 +44,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     Raises:
         InputError: If the folder holds no errors, or not those that the score needs.
     """
-    parser = ArgumentParser(prog="diffclf score", description=DESCRIPTION)
+    parser = CommandParser(prog="diffclf score", description=DESCRIPTION)
     parser.add_argument("run", help="folder of a run with stored errors")
     parser.add_argument("--score", type=Score, required=True, help="the score", enable_path=False)
     parser.add_argument(

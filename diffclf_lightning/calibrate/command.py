@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse import DefaultHelpFormatter, Namespace
 from rich.console import Console
 
 from diffclf_lightning.calibrate.full_errors import FullErrors
@@ -18,6 +18,7 @@ from diffclf_lightning.calibration import FILE, Calibration
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import MeanError, Score
 from diffclf_lightning.learned import LearnedWeights, WithoutBias
+from diffclf_lightning.mistakes import CommandParser
 from diffclf_lightning.results import RunFolder
 
 DESCRIPTION = """\
@@ -99,7 +100,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
 
 
 def _options(args: Sequence[str]) -> Namespace:
-    parser = ArgumentParser(
+    parser = CommandParser(
         prog="diffclf calibrate", description=DESCRIPTION, formatter_class=_Formatter
     )
     add = parser.add_argument

@@ -50,6 +50,8 @@ class ResultsWriter(Callback):
         thumbnails: int = 500,
         overwrite: bool = False,
     ) -> None:
+        if folder is not None and not str(folder).strip():
+            raise InputError("Expected `results.folder` to name a folder, but got an empty text.")
         self.folder, self.errors, self.overwrite = folder, errors, overwrite
         self.thumbnails, self._thumbnails = thumbnails, Thumbnails(thumbnails)
         self.name = "run"

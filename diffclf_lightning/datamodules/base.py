@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.images import UNREADABLE, Transform
+from diffclf_lightning.ranges import check_whole
 
 OnCorrupt = Literal["stop", "skip"]
 
@@ -126,10 +127,7 @@ class ImageDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         for name, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
-            if value < least:
-                raise InputError(
-                    f"Expected argument `{name}` to be at least {least}, but got {value}."
-                )
+            check_whole(name, value, least)
         if on_corrupt not in get_args(OnCorrupt):
             raise InputError(
                 f"Expected argument `on_corrupt` to be 'stop' or 'skip', but got {on_corrupt!r}."

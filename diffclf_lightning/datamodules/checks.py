@@ -17,7 +17,7 @@ def chosen_sets(names: Sequence[str], known: Sequence[str]) -> list[str]:
     Raises:
         InputError: If ``names`` is no list, or a name is unknown or stands twice.
     """
-    if isinstance(names, str):
+    if isinstance(names, str) or names is None:
         raise InputError(
             f"Expected argument `test_sets` to be a list, but got {names!r}. Put it in brackets."
         )

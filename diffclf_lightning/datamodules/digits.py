@@ -30,6 +30,7 @@ from diffclf_lightning.datamodules.shifts import (
 from diffclf_lightning.datamodules.subset import few_shot
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
+from diffclf_lightning.ranges import check_whole
 
 NUM_TRAIN = 1297
 LEVELS = 16
@@ -124,6 +125,7 @@ class Digits(ImageDataModule):
         held_out = len(self.labels) - NUM_TRAIN
         limits = [("num_test", num_test, held_out), ("num_train", num_train, NUM_TRAIN)]
         for name, value, most in limits:
+            check_whole(name, value)
             if not 1 <= value <= most:
                 raise InputError(
                     f"Expected argument `{name}` to be from 1 to {most}, but got {value}."

@@ -32,6 +32,8 @@ class ImageFiles(OwnImages):
         **kwargs: Any,
     ) -> None:
         super().__init__(".", name, classnames, **kwargs)
+        if paths is None:
+            raise InputError("Expected argument `paths` to name images, but got None.")
         self.paths = [paths] if isinstance(paths, str | Path) else list(paths)
 
     @property

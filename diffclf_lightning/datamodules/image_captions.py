@@ -60,7 +60,7 @@ def json_lines(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         InputError: If the file cannot be read, or a line holds something else.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").split("\n")  # and at no other separator
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"Expected a file of JSON lines in UTF-8, but got {str(file)!r} "
@@ -110,12 +110,13 @@ def texts(line: Mapping[str, Any], name: str, file: Path, number: int) -> list[s
         number: Number of the line, likewise.
 
     Raises:
-        InputError: If it is something else, or empty.
+        InputError: If it is something else, or it or a text is empty.
     """
     found = line.get(name)
-    if isinstance(found, list) and found and all(isinstance(one, str) for one in found):
+    if isinstance(found, list) and found and all(isinstance(t, str) and t.strip() for t in found):
         return found
     raise InputError(
-        f"Expected a list of texts `{name}` in line {number} of {file}, but got {found!r}. A line "
-        'is {"images": ["a.png", "b.png"], "captions": ["of a", "of b"], "tag": "Object"}.'
+        f"Expected a list of texts that are not empty as `{name}` in line {number} of {file}, but "
+        f"got {found!r}. A line is "
+        '{"images": ["a.png", "b.png"], "captions": ["of a", "of b"], "tag": "Object"}.'
     )

@@ -93,6 +93,8 @@ class OwnImages(ImageDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if not str(root).strip():
+            raise InputError("Expected argument `root` to be a folder, but got an empty text.")
         self.root = path_of(root)
         self.name, self.metric, self.seed = name, metric, seed
         self.val_share, self.test_share = val_share, test_share

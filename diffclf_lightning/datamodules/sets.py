@@ -1,8 +1,9 @@
 """Sets that read an image when it is asked for, and what finds and checks their files."""
 
+import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,16 +108,38 @@ def image_files(folder: Path, left_out: Counter[str] | None = None) -> list[Path
     Args:
         folder: The folder.
         left_out: Counts the other files, by suffix. Defaults to None.
+
+    Raises:
+        InputError: If a folder cannot be read.
     """
     files = []
-    for file in folder.rglob("*"):
-        if any(part.startswith(".") for part in file.relative_to(folder).parts):
-            continue
-        if is_image(file):
+    for entry in _entries(folder):
+        file = Path(entry)
+        if is_image(file) and (
+            entry.is_file() or entry.is_symlink()
+        ):  # one that dangles is missing
             files.append(file)
-        elif left_out is not None and file.is_file():
+        elif left_out is not None:
             left_out[file.suffix.lower() or file.name] += 1
     return sorted(files)
+
+
+def _entries(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    """What lies below a folder and is none, by listing each folder once; links are not followed."""
+    if not folder.is_dir():
+        return
+    try:
+        with os.scandir(folder) as listed:
+            entries = [entry for entry in listed if not entry.name.startswith(".")]
+    except OSError as error:
+        raise InputError(
+            f"Expected folders that can be read, but got {str(folder)!r} ({error.strerror})."
+        ) from error
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _entries(Path(entry))
+        elif not entry.is_dir():
+            yield entry
 
 
 def say_left_out(left_out: Counter[str], folder: str | Path) -> None:

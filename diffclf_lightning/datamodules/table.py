@@ -1,6 +1,7 @@
 """ImageCSV: a user's own images, in a table of files and labels."""
 
 import csv
+import os
 from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import cached_property
@@ -56,7 +57,7 @@ class ImageCSV(OwnImages):
         try:
             with self.file.open(newline="", encoding="utf-8-sig") as opened:
                 reader = csv.DictReader(opened)
-                header = reader.fieldnames or ()
+                reader.fieldnames = header = [name.strip() for name in reader.fieldnames or ()]
                 rows = [(reader.line_num, row) for row in reader]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(
@@ -70,7 +71,12 @@ class ImageCSV(OwnImages):
                 "columns."
             )
         columns = ["path", *(column for column in OPTIONAL if column in header)]
+        for column in columns:
+            if header.count(column) > 1:
+                self._wrong(1, "each column once", f"{column!r} again")
         for line, row in rows:
+            if None in row:  # as behind a comma in a name without quotes
+                self._wrong(line, f"{len(header)} cells", "more")
             for column in columns:
                 if not (row[column] or "").strip():
                     self._wrong(line, f"a value in column {column}", "an empty cell")
@@ -108,12 +114,13 @@ class ImageCSV(OwnImages):
 
     def _check_once(self, images: Sequence[OwnImage]) -> None:
         """An image may be in several test sets, but not in a set twice, or in several splits."""
-        seen: dict[str, OwnImage] = {}
-        pairs: set[tuple[str, str | None]] = set()
+        seen: dict[Path, OwnImage] = {}
+        pairs: set[tuple[Path, str | None]] = set()
         for (line, _), image in zip(self.rows, images, strict=True):
-            first = seen.setdefault(image.key, image)
+            file = Path(os.path.normpath(image.file))  # that two paths may lead to
+            first = seen.setdefault(file, image)
             tested = image.split in (None, "test")
-            pair = (image.key, image.set_name if tested else None)
+            pair = (file, image.set_name if tested else None)
             if pair in pairs or (first.split, first.label) != (image.split, image.label):
                 self._wrong(line, "each image once", f"{image.key!r} again")
             pairs.add(pair)

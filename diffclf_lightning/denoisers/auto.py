@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -138,7 +138,7 @@ class AutoDenoiser:
                 f"Expected no argument `{refused[0]}` for {str(path)!r}, but got "
                 f"{options[refused[0]]!r}. {family.__name__} does not take it: leave it out."
             )
-        dtype = getattr(torch, torch_dtype) if isinstance(torch_dtype, str) else torch_dtype
+        dtype = _dtype(torch_dtype)
         return family.from_pretrained(
             path,
             torch_dtype=dtype,
@@ -182,7 +182,22 @@ def family_of(path: str, index: Mapping[str, Any]) -> type[PipelineDenoiser]:
     return family
 
 
+def _dtype(given: str | torch.dtype) -> torch.dtype:
+    dtype = getattr(torch, given, None) if isinstance(given, str) else given
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise InputError(
+            f"Expected argument `torch_dtype` to be one of {', '.join(get_args(DType))}, but got "
+            f"{given!r}."
+        )
+    return dtype
+
+
 def _resolve(name: str) -> str:
+    if not isinstance(name, str | Path):
+        raise InputError(
+            "Expected argument `pretrained_model_name_or_path` to be a folder, a hub id or "
+            f"{EMBEDDED}NAME, but got {name!r}."
+        )
     if not name.startswith(EMBEDDED) or Path(name).exists():
         return named(name)
     folder = ASSETS / name.removeprefix(EMBEDDED)

@@ -5,6 +5,7 @@ to do, without the final full stop. To refuse is to raise an InputError.
 """
 
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,8 @@ def check_weights(
 ) -> None:
     """Refuse a network with weights that its files lack or have in another shape.
 
+    Those that it has no place for are warned of.
+
     ``name`` is the component's, and ``information`` what its library says of the loading.
     """
     if different := sorted(information["mismatched_keys"]):
@@ -97,6 +100,14 @@ def check_weights(
     if missing:
         raise unusable(
             path, f"its {name} lacks {len(missing)} of its weights, {missing[0]!r} first. {FETCH}"
+        )
+    surplus = sorted(information["unexpected_keys"])
+    if surplus and not name.startswith("text_encoder"):  # of which often a half is taken
+        warnings.warn(
+            f"{len(surplus)} weights of the {name} of {str(path)!r} have no place in the network "
+            f"that its config.json describes, {surplus[0]!r} first: they are left aside. Check "
+            "that the two belong together.",
+            stacklevel=2,
         )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation.grids import TimeGrid
+from diffclf_lightning.ranges import check_whole
 
 
 class NoiseSource(ABC):
@@ -118,6 +119,7 @@ class NoiseBank:
     per_image: bool = False
 
     def __post_init__(self) -> None:
+        check_whole("seed", self.seed)
         if not 0 <= self.seed < 2**63:
             raise InputError(f"Expected argument `seed` from 0 to 2**63 - 1, but got {self.seed}.")
 

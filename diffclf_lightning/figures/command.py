@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from diffclf_lightning.evaluation import Score
@@ -22,6 +21,7 @@ from diffclf_lightning.figures.single_times import single_times
 from diffclf_lightning.figures.stored import Pool
 from diffclf_lightning.figures.two_candidates import two_candidates
 from diffclf_lightning.files import made, write_whole
+from diffclf_lightning.mistakes import CommandParser
 from diffclf_lightning.outputs import output_folder
 from diffclf_lightning.results import RunFolder
 
@@ -45,7 +45,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
         InputError: If a run does not hold the errors of all trials, runs do not belong together,
             or matplotlib is not installed.
     """
-    parser = ArgumentParser(prog="diffclf figures", description=DESCRIPTION)
+    parser = CommandParser(prog="diffclf figures", description=DESCRIPTION)
     add = parser.add_argument
     add("runs", nargs="+", type=str, metavar="RUN", help="folder of a run with stored errors")
     add("--set", type=str, default=None, help="name of the test set; default: the run's first")

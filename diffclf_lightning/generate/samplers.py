@@ -122,7 +122,15 @@ class OwnSampler(Sampler):
                 ) from error
 
     def sample(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[Image]:
-        pixels = self.denoiser.decode(self.latents(conditions, seeds))
+        latents = self.latents(conditions, seeds)
+        finite = latents.isfinite().flatten(1).all(dim=1)
+        if not finite.all():
+            raise InputError(
+                "Expected finite numbers, but the model drew NaN or infinity for "
+                f"{conditions[int((~finite).nonzero()[0])]!r}. Check its weights (a damaged "
+                "file?), --dtype (float16 overflows where bfloat16 does not) and --guidance."
+            )
+        pixels = self.denoiser.decode(latents)
         return [to_pil_image(image) for image in pixels.cpu()]
 
     @abstractmethod

@@ -5,7 +5,6 @@ import io
 from collections.abc import Sequence
 
 import torch
-from jsonargparse import ArgumentParser
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +13,7 @@ from diffclf_lightning import datamodules  # noqa: F401 (known by their names al
 from diffclf_lightning.datamodules.base import ImageDataModule
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.files import made, write_whole
+from diffclf_lightning.mistakes import CommandParser
 from diffclf_lightning.outputs import output_file
 from diffclf_lightning.training_filter.embedding import OpenClipEmbedder
 from diffclf_lightning.training_filter.heads import ACTIVATIONS, load_head
@@ -29,9 +29,9 @@ DEFAULT = Filter()
 HEADS = ("aesthetic", "unsafe")
 
 
-def parser() -> ArgumentParser:
+def parser() -> CommandParser:
     """The parser of the command's arguments."""
-    parsed = ArgumentParser(prog="diffclf training-filter", description=DESCRIPTION)
+    parsed = CommandParser(prog="diffclf training-filter", description=DESCRIPTION)
     add = parsed.add_argument
     add("--data", type=ImageDataModule, required=True, help="a data module", enable_path=False)
     add("--min-side", type=int, default=DEFAULT.min_side, help="least short side in pixels")

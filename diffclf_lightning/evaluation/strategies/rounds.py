@@ -3,6 +3,7 @@
 import math
 
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.ranges import check_whole
 
 
 def check_level(level: float) -> None:
@@ -33,6 +34,8 @@ def rounds_of(min_trials: int, max_trials: int, growth: float) -> tuple[int, ...
         >>> rounds_of(5, 40, 2.0)
         (5, 10, 20, 40)
     """
+    for name, number in (("min_trials", min_trials), ("max_trials", max_trials)):
+        check_whole(name, number)
     if not 2 <= min_trials <= max_trials:
         raise InputError(
             "Expected argument `min_trials` to be at least 2 and at most `max_trials`, but got "

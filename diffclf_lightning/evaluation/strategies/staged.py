@@ -11,6 +11,7 @@ from torch import Tensor
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation.scored import ScoreTable
 from diffclf_lightning.evaluation.strategies.base import Strategy
+from diffclf_lightning.ranges import check_whole
 
 FEW = 0.05
 """Share of the evaluations of an image that may run in passes less than half full."""
@@ -36,6 +37,9 @@ class Staged(Strategy):
 
     def __init__(self, trials: Sequence[int], keep: Sequence[int]) -> None:
         self.stages, self.keep = tuple(trials), tuple(keep)
+        for name, numbers in (("trials", self.stages), ("keep", self.keep)):
+            for number in numbers:
+                check_whole(name, number)
         self.ends = self.stages
         if len(self.stages) != len(self.keep):
             raise InputError(
