@@ -26,8 +26,10 @@ CLASSES, SIDE = 10, 32
 WARM = 2_000
 """Images until caches are full."""
 BYTES = 1_536
-"""Of memory that an image may cost: its key and digest, and what reports need of its row. Its pixels
-alone are 4,096."""
+"""Of memory that an image may cost: its key and digest, and what reports need of its row.
+
+Its pixels alone would be 4,096.
+"""
 SAMPLES = "samples.jsonl"
 
 
