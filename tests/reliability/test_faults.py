@@ -9,7 +9,7 @@ from faults import errors, kills, soak, together, torn
 from faults.striking import Fails, Kill, PowerLoss, Torn
 from faults.subject import subject
 
-EVERY = 12
+EVERY = 16
 """One in so many operations on files is struck."""
 
 

@@ -59,8 +59,9 @@ def shares(every: int) -> list[Share]:
     """All trials, those that take longest first.
 
     Args:
-        every: One in so many operations on files is struck.
+        every: One in so many operations on files is struck, and one in so many folders at random.
     """
+    folders = max(1, FOLDERS // every)
 
     def killed(what: Kill, ranks: int = 1) -> Share:
         return of_subject("kills", lambda s, _: kills.at_writes(s, what, count(1, every)), ranks)
@@ -69,7 +70,7 @@ def shares(every: int) -> list[Share]:
         return of_subject("errors", lambda s, _: errors.at_writes(s, what, count(1, every)))
 
     def at_random(ranks: int) -> Share:
-        return of_subject("kills", lambda s, seed: kills.at_random(s, seed, FOLDERS), ranks)
+        return of_subject("kills", lambda s, seed: kills.at_random(s, seed, folders), ranks)
 
     def matrix(ranks: int) -> Share:
         return Share("ranks", lambda folder, _: others.matrix(folder, ranks))
@@ -85,7 +86,7 @@ def shares(every: int) -> list[Share]:
         killed(Kill(), ranks=2),
         *(failing(Fails(code, lasting)) for code in errors.CODES for lasting in (False, True)),
         *map(at_random, (2, 1)),
-        of_subject("kills", lambda ready, seed: kills.stopped(ready, seed, FOLDERS)),
+        of_subject("kills", lambda ready, seed: kills.stopped(ready, seed, folders)),
         of_subject(
             "errors", lambda s, _: errors.at_writes(s, Fails(), count(1, 3 * every)), ranks=2
         ),

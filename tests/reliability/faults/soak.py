@@ -1,5 +1,7 @@
 """A long run, whose memory, open files and threads have to stay as they are."""
 
+import ctypes
+import gc
 import json
 import os
 from collections.abc import Iterator
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from forked import Forked
 from lightning.pytorch import Callback, Trainer
@@ -19,11 +22,14 @@ from diffclf_lightning.denoisers import GaussianDenoiser
 from .judging import OTHER, WRONG, Finding, Stored, Trial
 
 IMAGES, BATCH, EVERY = 10_000, 50, 500
-CLASSES, SIDE = 10, 8
+CLASSES, SIDE = 10, 32
 WARM = 2_000
 """Images until caches are full."""
-BYTES = 1_024
-"""Of memory that an image may cost: its key and digest, and what reports need of its row."""
+BYTES = 1_536
+"""Of memory that an image may cost: its key and digest, and what reports need of its row.
+
+Its pixels alone would be 4,096.
+"""
 SAMPLES = "samples.jsonl"
 
 
@@ -57,7 +63,13 @@ class Usage(Callback):
 
 
 def usage() -> dict[str, int]:
-    """Bytes of memory of its own, open files and threads of this process."""
+    """Bytes of memory of its own, open files and threads of this process.
+
+    What was given back to an allocator is given back to the system first.
+    """
+    gc.collect()
+    pa.default_memory_pool().release_unused()
+    ctypes.CDLL(None).malloc_trim(0)
     pages = [int(pages) for pages in Path("/proc/self/statm").read_text().split()]
     return {
         "bytes": (pages[1] - pages[2]) * os.sysconf("SC_PAGE_SIZE"),
@@ -85,7 +97,7 @@ def soak(folder: Path, images: int = IMAGES) -> Iterator[Trial]:
             enable_progress_bar=False, callbacks=[ResultsWriter("r"), Usage(EVERY)],
         )  # fmt: skip
         classifier = DiffusionClassifier(
-            denoiser, strategy=Full(8), evaluations_per_batch=CLASSES * BATCH
+            denoiser, strategy=Full(2), evaluations_per_batch=CLASSES * BATCH
         )
         trainer.test(classifier, DataLoader(Drawn(images, means), batch_size=BATCH), verbose=False)
 

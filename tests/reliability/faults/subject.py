@@ -15,7 +15,7 @@ RUN = [
     "test", "--config", "digits", "--trainer.accelerator=cpu", f"--results.folder={FOLDER}",
     f"--data.num_test={IMAGES}", f"--data.batch_size={BATCH}",
     "--model.strategy=Full", "--model.strategy.trials=2", "--model.evaluations_per_batch=50",
-    "--trainer.callbacks=faults.saying.Progress", "--trainer.enable_progress_bar=false",
+    "--trainer.callbacks=faults.saying.Progress",
 ]  # fmt: skip
 
 
