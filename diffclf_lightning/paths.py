@@ -22,8 +22,8 @@ def path_of(given: str | Path, argument: str = "") -> Path:
         argument: The argument that it belongs to, as it was typed, where that is known.
 
     Raises:
-        InputError: If it is none, begins with ``~`` and a user that is not known here, or no file system
-            takes it.
+        InputError: If it is none, begins with ``~`` and a user that is not known here, or no file
+            system takes it.
     """
     expected = f"{argument} to be a path" if argument else "a path"
     if not isinstance(given, str | Path):
