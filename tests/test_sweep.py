@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -52,9 +51,9 @@ def in_process(monkeypatch):
             except SystemExit as stop:
                 code = stop.code
         text.detach()
-        return subprocess.CompletedProcess(command, code)
+        return code
 
-    monkeypatch.setattr("diffclf_lightning.sweep.command.subprocess.run", run)
+    monkeypatch.setattr("diffclf_lightning.sweep.command.run_until_stopped", run)
 
 
 def test_a_run_of_a_sweep_is_a_process_of_its_own(diffclf, tmp_path):
