@@ -77,7 +77,8 @@ class Journal:
 
 
 def _move(source: Path | None, target: Path) -> None:
-    if source is not None and source.exists():
+    gone = not target.parent.is_dir()  # the folder was removed, which is on the disk
+    if source is not None and source.exists() and not gone:
         source.replace(target)
 
 
@@ -113,9 +114,11 @@ class PowerLoss(Torn):
     share: float = 0.0
 
     def strike(self, journal: Journal, paths: list[Path]) -> None:
-        for _, undo in reversed(journal.entries):
-            undo()
-        super().strike(journal, paths)
+        try:
+            for _, undo in reversed(journal.entries):
+                undo()
+        finally:
+            super().strike(journal, paths)
 
 
 @dataclass(frozen=True)
