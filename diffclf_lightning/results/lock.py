@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.files import to_disk
 
 NAME = ".lock"
 BEAT = 10.0
@@ -85,6 +86,7 @@ class FolderLock:
         """
         try:
             self._probe.write_text(json.dumps(asdict(self._owner)))
+            to_disk(self._probe)  # before it gets its name
             while not self._taken():
                 self._remove_stale()
             self._clear()
