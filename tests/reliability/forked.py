@@ -5,12 +5,14 @@ Torch is held to one thread, since a forked process has no others.
 
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,10 @@ import diffclf_lightning.lightning_cli  # noqa: F401  what every run imports
 from diffclf_lightning.cli import main
 
 INTERVAL = 0.005
+HOST = "127.0.0.1"
+TORCHRUN = {
+    "TORCHELASTIC_RUN_ID": "tests", "GROUP_RANK": "0", "MASTER_ADDR": HOST, "MASTER_PORT": "0",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -119,3 +125,29 @@ def diffclf(folder: Path, *arguments: Any, timeout: float = 120.0) -> Ended:
 def begun(folder: Path, *arguments: Any) -> Forked:
     """The command line, which runs meanwhile."""
     return Forked(lambda: main([str(argument) for argument in arguments]), folder)
+
+
+def as_rank(rank: int, number: int) -> dict[str, str]:
+    """What torchrun tells a process of the others, but for the port at which they meet."""
+    own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    return {**TORCHRUN, **own, "WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": str(number)}
+
+
+def on_ranks(folder: Path, number: int, *arguments: Any) -> list[Ended]:
+    """The command line in some processes, to the end of all."""
+    several = [*arguments, "--trainer.strategy=ddp", f"--trainer.devices={number}"]
+    port = free_port()
+
+    def runs(rank: int) -> None:
+        os.environ.update(as_rank(rank, number) | {"MASTER_PORT": port})
+        main([str(argument) for argument in several])
+
+    begun_ones = [Forked(partial(runs, rank), folder) for rank in range(number)]
+    return [one.end() for one in begun_ones]
+
+
+def free_port() -> str:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as bound:
+        bound.bind((HOST, 0))
+        return str(bound.getsockname()[1])

@@ -8,7 +8,6 @@ line does.
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 import time
 import warnings
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forked import INTERVAL, Ended, Forked
+from forked import INTERVAL, Ended, Forked, as_rank, free_port
 
 from diffclf_lightning.cli import main
 from diffclf_lightning.lightning_cli import DiffclfCLI
@@ -25,10 +24,6 @@ from diffclf_lightning.lightning_cli import DiffclfCLI
 OUTPUT = "stdout", "stderr"
 GRACE = 1.0
 """Seconds that processes have whose neighbour has failed."""
-HOST = "127.0.0.1"
-TORCHRUN = {
-    "TORCHELASTIC_RUN_ID": "faults", "GROUP_RANK": "0", "MASTER_ADDR": HOST, "MASTER_PORT": "0",
-}  # fmt: skip
 
 
 class Prepared:
@@ -146,11 +141,7 @@ class Ranks:
 
     def __init__(self, arguments: list[str], folder: Path, number: int) -> None:
         several = [*arguments, "--trainer.strategy=ddp", f"--trainer.devices={number}"]
-        self._every = [
-            Prepared(several, folder, {**TORCHRUN, "RANK": str(rank), "LOCAL_RANK": str(rank),
-                     "WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": str(number)})
-            for rank in range(number)
-        ]  # fmt: skip
+        self._every = [Prepared(several, folder, as_rank(rank, number)) for rank in range(number)]
 
     def begun(self, folder: Path, before: Callable[[], Any] | None = None) -> "BegunRanks":
         """A run that has begun; what is done first, the first process does alone."""
@@ -200,13 +191,6 @@ class BegunRanks:
         ends = [run.end() for run in self.runs]
         code = next((code for code in codes if code), 0)
         return Ended(code, "".join(e.stdout for e in ends), "".join(e.stderr for e in ends))
-
-
-def free_port() -> str:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as bound:
-        bound.bind((HOST, 0))
-        return str(bound.getsockname()[1])
 
 
 def _serve(pipe: Any) -> None:
