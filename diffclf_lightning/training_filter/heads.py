@@ -40,6 +40,7 @@ class Head(nn.Module):
             of which nothing is said, or none for the activation.
 
     Example:
+        >>> import torch
         >>> head = Head({"weight": torch.tensor([[2.0, 0.0]]), "bias": torch.tensor([1.0])})
         >>> head(torch.tensor([[3.0, 5.0]]))
         tensor([7.])

@@ -252,6 +252,7 @@ def _rank(cell: Cell, rank: int, port: int, folder: Path, command: str) -> None:
         "LOCAL_RANK": str(rank), "WORLD_SIZE": str(cell.ranks), "GROUP_RANK": "0",
         "LOCAL_WORLD_SIZE": str(cell.ranks), "TORCHELASTIC_RUN_ID": "matrix",
     }  # fmt: skip
+    os.environ.pop("PL_GLOBAL_SEED", None)  # of another test, to which Lightning would go back
     torch.manual_seed(rank)  # ranks draw apart
     trainer = Trainer(
         accelerator="cpu", devices=cell.ranks, strategy="ddp", logger=False,
