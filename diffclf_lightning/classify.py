@@ -17,7 +17,7 @@ from diffclf_lightning.errors import InputError
 from diffclf_lightning.extras import needed
 from diffclf_lightning.files import draw_whole, made
 from diffclf_lightning.outputs import output_file
-from diffclf_lightning.paths import path_of
+from diffclf_lightning.paths import file_named, path_of
 
 if TYPE_CHECKING:
     from diffclf_lightning.classifier import DiffusionClassifier
@@ -172,15 +172,21 @@ def _names(options: argparse.Namespace) -> list[str] | None:
         return _distinct("--names", [part.strip() for part in parts])
     if not options.prompts:
         return None
-    file = path_of(options.prompts[0])
-    if len(options.prompts) > 1 or not file.is_file():
+    file = file_named(options.prompts[0]) if len(options.prompts) == 1 else None
+    if file is None:
         return _distinct("--prompts", options.prompts)
-    text = file.read_text(encoding="utf-8-sig")
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"Expected --prompts to be captions, or a file of them, but {str(file)!r} is no text "
+            f"in UTF-8 that can be read ({type(error).__name__})."
+        ) from error
     if file.suffix == ".csv":
         rows = list(csv.DictReader(text.splitlines()))
         if not rows or "prompt" not in rows[0]:
             raise InputError(f"Expected a column prompt in {file}, but there is none.")
-        return _distinct("--prompts", [row["prompt"].strip() for row in rows])
+        return _distinct("--prompts", [(row["prompt"] or "").strip() for row in rows])
     return _distinct("--prompts", [line.strip() for line in text.splitlines() if line.strip()])
 
 

@@ -27,7 +27,7 @@ from diffclf_lightning.callbacks.trained import LAST
 from diffclf_lightning.checkpoints import read_checkpoint
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.mistakes import CommandParser, refuse_nulls
-from diffclf_lightning.refusals import check_path, check_work, refusals
+from diffclf_lightning.refusals import check_work, checkpoint_path, refusals
 from diffclf_lightning.stopping import Stopping
 
 NAMED = baselines, datamodules, informative, learned, training
@@ -148,7 +148,7 @@ class DiffclfCLI(LightningCLI):
         """Refuse nulls, which jsonargparse does not look at, and an unreadable checkpoint."""
         given = self._config()
         refuse_nulls(given)
-        check_path(given.ckpt_path)
+        given.ckpt_path = checkpoint_path(given.ckpt_path)
         if given.weights_only is not False and Path(given.ckpt_path or "").is_file():
             read_checkpoint(given.ckpt_path)
 

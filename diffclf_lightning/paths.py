@@ -1,6 +1,7 @@
 """Paths as they are typed, and names of files."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from diffclf_lightning.errors import InputError
 
 MOST = 255
 """Bytes of a name that file systems take."""
+WHOLE = 4095
+"""Bytes of a path that they take."""
 LONGEST = 100
 """Bytes of a part of a name, which gets a beginning and an ending."""
 PLAIN = "-_.+"
@@ -28,11 +31,12 @@ def path_of(given: str | Path, argument: str = "") -> Path:
     expected = f"{argument} to be a path" if argument else "a path"
     if not isinstance(given, str | Path):
         raise InputError(f"Expected {expected}, but got {given!r}.")
-    names = Path(given).parts
-    if any("\0" in name or len(name.encode(errors="surrogatepass")) > MOST for name in names):
+    sizes = [len(name.encode(errors="surrogatepass")) for name in Path(given).parts]
+    too_long = max(sizes, default=0) > MOST or sum(sizes) + len(sizes) > WHOLE
+    if too_long or "\0" in str(given):
         raise InputError(
-            f"Expected {expected} that file systems take, with names of at most {MOST} bytes, but "
-            f"got {str(given)!r}. Check it."
+            f"Expected {expected} that file systems take, of at most {WHOLE} bytes and names of "
+            f"at most {MOST}, but got {str(given)!r}. Check it."
         )
     try:
         return Path(given).expanduser()
@@ -41,6 +45,21 @@ def path_of(given: str | Path, argument: str = "") -> Path:
             f"Expected {expected} whose home folder is known, but got {str(given)!r}. Write the "
             "whole path, or './~...' for a folder of that name."
         ) from error
+
+
+def file_named(text: str) -> Path | None:
+    """The file that a text names, which may be something else, as names with commas.
+
+    Args:
+        text: What was typed.
+
+    Returns:
+        Its path; None where there is none, or none can be called so.
+    """
+    with suppress(InputError, OSError):
+        file = path_of(text)
+        return file if file.is_file() else None
+    return None
 
 
 def named(given: str | Path) -> str:

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
 from diffclf_lightning.errors import InputError, input_error_behind
+from diffclf_lightning.paths import path_of
 
 WHILE_MADE = TypeError, ValueError, ImportError, NotImplementedError, RuntimeError
 """What Lightning raises, beside what it calls a misconfiguration, for arguments that are wrong."""
@@ -66,24 +65,29 @@ def _raised_in(error: BaseException) -> str:
     return name.partition(".")[0]
 
 
-def check_path(path: Any) -> None:
-    """Refuse the path of a checkpoint at which there is none, before a model is made.
+def checkpoint_path(given: Any) -> Any:
+    """The path of a checkpoint as it is meant, which has to be there before a model is made.
 
     Args:
-        path: What was given: a file, a folder of sharded weights, an address or a name of
+        given: What was typed: a file, a folder of sharded weights, an address or a name of
             Lightning's; or None.
+
+    Returns:
+        The path of a file or folder; anything else as it is.
 
     Raises:
         InputError: If nothing is there.
     """
-    if not path or str(path) in NAMED or len(urlparse(str(path)).scheme) > 1:
-        return
-    if not Path(path).is_file() and not any((Path(path) / name).exists() for name in SHARDED):
-        there = "a folder of something else" if Path(path).is_dir() else "which is not there"
+    if not given or str(given) in NAMED or "://" in str(given):
+        return given
+    path = path_of(given, "argument `ckpt_path`")
+    if not path.is_file() and not any((path / name).exists() for name in SHARDED):
+        there = "a folder of something else" if path.is_dir() else "which is not there"
         raise InputError(
-            f"Expected argument `ckpt_path` to be the file of a checkpoint, but got {str(path)!r}, "
-            f"{there}. `diffclf fit` prints the path of the one that it writes."
+            f"Expected argument `ckpt_path` to be the file of a checkpoint, but got "
+            f"{str(given)!r}, {there}. `diffclf fit` prints the path of the one that it writes."
         )
+    return str(path)
 
 
 def check_work(trainer: Trainer, command: str, path: Any) -> None:

@@ -97,6 +97,7 @@ class Stopping:
             for number, handler in self._before.items():
                 signal.signal(number, handler)
             self._inside = False
+            self.goes_on, self.processes = str, list  # which hold the run, and forks this object
             signal.set_wakeup_fd(self._wakeup)
             os.close(self._writer)  # which ends the thread
 

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from diffclf_lightning.errors import InputError
+from diffclf_lightning.paths import path_of
 
 UNREADABLE = (
     OSError, SafetensorError, RuntimeError, UnpicklingError, EOFError, ValueError, LookupError,
@@ -54,7 +55,7 @@ def check_weights(file: str | Path, argument: str) -> None:
     Raises:
         InputError: If it does, or cannot be read.
     """
-    path = Path(file).expanduser()
+    path = path_of(file)
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, "pt"):

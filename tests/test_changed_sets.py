@@ -116,6 +116,26 @@ def test_a_stream_counts_once_whatever_ranks_it_came_from_before(denoiser, data,
     assert outcome(denoiser, stream, tmp_path) == (12, 12 * 9)
 
 
+def predicted(denoiser, data, folder, overwrite=False):
+    """Keys of the rows after ``predict``, which makes no report."""
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False,
+        callbacks=[ResultsWriter(folder, overwrite=overwrite)],
+    )  # fmt: skip
+    loader = DataLoader(data, batch_size=5)
+    trainer.predict(DiffusionClassifier(denoiser, Full(3)), loader, return_predictions=False)
+    return sorted(row["key"] for row in rows(folder))
+
+
+def test_rows_of_predictions_are_those_of_the_set_too(denoiser, data, tmp_path):
+    names = [f"{place:02d}.png" for place in range(12)]
+    assert predicted(denoiser, Named(data, names), tmp_path) == names
+    renamed = [*names[:10], "a.png", "b.png"]
+    with pytest.raises(InputError, match=r"no samples for 2 of its rows \('10\.png', .*overwrite"):
+        predicted(denoiser, Named(data, renamed), tmp_path)
+    assert predicted(denoiser, Named(data, renamed), tmp_path, overwrite=True) == renamed
+
+
 def test_another_configuration_is_replaced_by_argument(denoiser, data, tmp_path, recwarn):
     outcome(denoiser, data, tmp_path)
     with pytest.raises(InputError, match=r"`results\.overwrite`"):

@@ -95,6 +95,8 @@ def test_without_a_fitted_temperature_it_says_so(digits, diffclf, tmp_path):
         (["a.png", *TEXT], "Expected --names or --prompts, since diffclf/digits-text has no"),
         (["a.png", *DIT, "--prompts", "x", "y"], "Expected no --prompts"),
         (["a.png", *DIT, "--names", "zero", "--trials=2"], "at least two, all different"),
+        (["a.png", *TEXT, "--prompts", "a.png"], "'a.png' is no text in UTF-8"),
+        (["a.png", *TEXT, "--prompts", "x" * 300, "x" * 300], "at least two, all different"),
         (["a.png", *DIT, "--names", "zero", "zero"], "at least two, all different"),
         (["a.png", *DIT, "--names", "zero", "ate"], "but got 'ate' (nearest:"),
         (["a.png", *DIT, "--names", "zero,one", "--prompts", "x"], "either --names or --prompts"),

@@ -11,7 +11,7 @@ import pytest
 from stored_runs import gaussians, rows, run, their_means
 
 from diffclf_lightning import DiffusionClassifier, Full, InputError
-from diffclf_lightning.results import RunFolder
+from diffclf_lightning.results import FolderLock, RunFolder
 from diffclf_lightning.results.parts import Parts
 from diffclf_lightning.results.tables import batches_of, writer
 
@@ -167,6 +167,24 @@ def test_a_disk_that_fails_costs_one_batch(denoiser, data, tmp_path, monkeypatch
     assert not list(tmp_path.rglob("*.partial"))
     assert not (tmp_path / ".lock").exists()
     assert run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path).total == 12
+
+
+def test_a_run_that_was_taken_over_after_its_last_batch_gathers_nothing(
+    denoiser, data, tmp_path, monkeypatch
+):
+    """Another one reads the parts then."""
+    checks = []
+
+    def check(self):
+        checks.append(self)
+        if len(checks) > 3:
+            raise InputError("taken over")
+
+    monkeypatch.setattr(FolderLock, "check", check)
+    with pytest.raises(InputError, match="taken over"):
+        run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path)
+    assert len(Parts(tmp_path / "parts").files()) == 3
+    assert not (tmp_path / "images.parquet").exists()
 
 
 def test_a_path_that_is_a_file_is_refused(denoiser, data, tmp_path):

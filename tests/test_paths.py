@@ -14,8 +14,10 @@ from diffclf_lightning.callbacks import (
     ResultsWriter,
 )
 from diffclf_lightning.configurations import find_config, matching_configs
+from diffclf_lightning.convert.names import names_of
 from diffclf_lightning.datamodules import ImageCSV, ImageFolder, ImageNet, Winoground
-from diffclf_lightning.paths import file_name, named, path_of
+from diffclf_lightning.paths import file_name, file_named, named, path_of
+from diffclf_lightning.refusals import checkpoint_path
 from diffclf_lightning.results import RunFolder
 
 
@@ -44,6 +46,8 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_is_typed(home):
     assert ImageCSV("~/x.csv").file == home / "x.csv"
     assert find_config("~/x.yaml") == str(home / "x.yaml")
     assert matching_configs("~/*.yaml") == [str(home / "x.yaml")]
+    assert checkpoint_path("~/x.csv") == str(home / "x.csv")
+    assert checkpoint_path("s3://a/~/x") == "s3://a/~/x"
     assert (named("~/x"), named("owner/model")) == (str(home / "x"), "owner/model")
 
 
@@ -56,7 +60,9 @@ def test_a_run_whose_folder_is_below_the_home_folder(home, tmp_path):
     assert not list((tmp_path / "work").iterdir())
 
 
-@pytest.mark.parametrize("path", ["~no-such-user/x", "a/" + "x" * 256, "ü" * 128, "a\0b"])
+@pytest.mark.parametrize(
+    "path", ["~no-such-user/x", "a/" + "x" * 256, "ü" * 128, "a\0b", "a/" * 2100]
+)
 def test_paths_that_no_file_can_have(path):
     for read in (path_of, named, find_config, RunFolder, ImageFolder):
         with pytest.raises(InputError, match="Expected a path"):
@@ -95,3 +101,11 @@ def test_every_name_of_a_set_makes_a_file_of_its_own(tmp_path):
     assert len(written) == len(PLAIN + ODD)
     for name in ODD:
         assert not set(file_name(name)) & (set(string.whitespace) | set("\0/\\:*?\"<>|~[]'$"))
+
+
+def test_a_text_may_be_a_file_or_names(tmp_path):
+    (tmp_path / "names.txt").write_text("cat\n")
+    assert file_named(str(tmp_path / "names.txt")) == tmp_path / "names.txt"
+    many = ",".join(f"class number {number}" for number in range(100))
+    assert [file_named(text) for text in (many, "~cat,dog", "cat", str(tmp_path))] == [None] * 4
+    assert names_of([many]) == many.split(",")

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Timer
 
 from diffclf_lightning import DiffusionClassifier, Full, InputError
 from diffclf_lightning.denoisers import GaussianDenoiser
-from diffclf_lightning.refusals import check_path, refusals
+from diffclf_lightning.refusals import checkpoint_path, refusals
 
 RUN = ["test", "--config", "digits", "--trainer.accelerator=cpu", "--data.num_test=4"]
 
@@ -32,6 +32,8 @@ def line(ended):
         (["--trainer.limit_test_batches=0"], "`trainer.limit_test_batches` to leave something"),
         (["--ckpt_path=nope.ckpt"], "`ckpt_path` to be the file of a checkpoint, but got 'nope.c"),
         (["--ckpt_path=."], "but got '.', a folder of something else"),
+        (["--ckpt_path=" + "x" * 300], "`ckpt_path` to be a path that file systems take"),
+        (["--ckpt_path=~/x.ckpt"], "`ckpt_path` to be the file of a checkpoint, but got '~/x.ck"),
         (["--ckpt_path=best"], "`ckpt_path` to be the file of a checkpoint, but got 'best'"),
         (["--ckpt_path=last"], "but got 'last', which no callback of this run stores"),
     ],
@@ -89,7 +91,7 @@ def test_other_checkpoints_are_left_to_lightning(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "meta.pt").touch()
-    check_path(path)
+    assert checkpoint_path(path) == path
 
 
 def test_an_error_does_not_stand_behind_the_progress(diffclf):

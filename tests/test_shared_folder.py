@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from diffclf_lightning import InputError
+from diffclf_lightning import InputError, ranks
 from diffclf_lightning.results import check_shared, shared
 
 FIRST = "'/first/r' on first (rank 0)"
@@ -50,3 +50,11 @@ def test_a_folder_without_it_is_another(as_second, tmp_path, there):
 def test_one_process_leaves_nothing(tmp_path):
     check_shared(tmp_path, 0)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_the_first_rank_cannot_write_is_said_on_all(as_second, monkeypatch):
+    """They would wait for it."""
+    refused = InputError("Expected to change '/first/r', but got: No space left on device.")
+    monkeypatch.setattr(ranks, "of_all_ranks", lambda value: [(None, refused), value])
+    with pytest.raises(InputError, match="No space left"):
+        as_second(60.0)

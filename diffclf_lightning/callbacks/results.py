@@ -156,8 +156,7 @@ class ResultsWriter(Callback):
             classifier = tested_classifier(self, pl_module)
             pictures = self._thumbnails.column(batch, outputs, classifier.sets[dataloader_idx])
             stored = replace(outputs, columns={**outputs.columns, COLUMN.name: pictures})
-            if self._lock is not None:
-                self._lock.check()
+            self._check_lock()
             self._opened().add(trainer.global_rank, stored, classifier.task.schema.append(COLUMN))
             if trainer.is_global_zero and not self._recorded:
                 machines = machine(pl_module.device, trainer.world_size, __version__)
@@ -171,11 +170,15 @@ class ResultsWriter(Callback):
         if trainer.state.fn == TrainerFn.FITTING:
             return
         run, classifier = self._opened(), tested_classifier(self, pl_module)
-        if trainer.state.fn != TrainerFn.PREDICTING:
+        if trainer.state.fn == TrainerFn.PREDICTING:
+            for current in classifier.sets:
+                current.gathered()  # which tells the rows that do not count, or refuses them
+        else:
             classifier.report()
         busy, candidates = self._busy.of_all_ranks(), _candidates(classifier)
 
         def finish() -> None:
+            self._check_lock()
             run.gather({current.name: current.dropped for current in classifier.sets})
             stored = run.completed(classifier.stored_columns)
             reports = {
@@ -217,6 +220,10 @@ class ResultsWriter(Callback):
         self._release()
         self._lock = FolderLock(made(self._opened().path), rank_zero_info)
         self._lock.acquire()
+
+    def _check_lock(self) -> None:
+        if self._lock is not None:
+            self._lock.check()
 
     def _release(self) -> None:
         if self._lock is not None:

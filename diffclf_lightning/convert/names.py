@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from diffclf_lightning.classnames import imagenet_classes
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.paths import path_of
+from diffclf_lightning.paths import file_named
 
 IMAGENET = 1000
 """Number of classes that are taken for ImageNet's."""
@@ -21,8 +21,8 @@ def names_of(given: Sequence[str] | None) -> list[str] | None:
     """
     if given is None:
         return None
-    file = path_of(given[0])
-    if len(given) == 1 and file.is_file():
+    file = file_named(given[0]) if len(given) == 1 else None
+    if file is not None:
         try:
             parts = file.read_text(encoding="utf-8-sig").splitlines()
         except UnicodeDecodeError as error:

@@ -115,9 +115,7 @@ def image_files(folder: Path, left_out: Counter[str] | None = None) -> list[Path
     files = []
     for entry in _entries(folder):
         file = Path(entry)
-        if is_image(file) and (
-            entry.is_file() or entry.is_symlink()
-        ):  # one that dangles is missing
+        if is_image(file) and (entry.is_symlink() or entry.is_file()):  # that dangles is missing
             files.append(file)
         elif left_out is not None:
             left_out[file.suffix.lower() or file.name] += 1
@@ -131,6 +129,7 @@ def _entries(folder: Path) -> Iterator["os.DirEntry[str]"]:
     try:
         with os.scandir(folder) as listed:
             entries = [entry for entry in listed if not entry.name.startswith(".")]
+        linked = {one.name for one in entries if one.is_symlink() and Path(one).is_dir()}
     except OSError as error:
         raise InputError(
             f"Expected folders that can be read, but got {str(folder)!r} ({error.strerror})."
@@ -138,7 +137,7 @@ def _entries(folder: Path) -> Iterator["os.DirEntry[str]"]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _entries(Path(entry))
-        elif not entry.is_dir():
+        elif entry.name not in linked:
             yield entry
 
 

@@ -195,13 +195,13 @@ class FolderLock:
         )
 
     def _beat(self) -> None:
-        while not self._ended.wait(BEAT):
-            owner = _owner(self.file)
-            if owner != self._owner and (owner is not None or not self.file.exists()):
-                self._lost = True
-                return
-            with suppress(OSError):
-                os.utime(self.file)
+        while not self._lost and not self._ended.wait(BEAT):
+            with suppress(OSError):  # of a network, which may come back
+                owner = _owner(self.file)
+                gone = owner is None and not self.file.exists()
+                self._lost = gone or owner not in (None, self._owner)
+                if not self._lost:
+                    os.utime(self.file)
 
     @staticmethod
     def _time(file: Path) -> float | None:

@@ -2,12 +2,14 @@
 
 import socket
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.files import changing
-from diffclf_lightning.ranks import of_all_ranks
+from diffclf_lightning.ranks import of_all_ranks, on_first
 
 PATIENCE = 60.0
 """Seconds until a new file is missed: network file systems may show it late."""
@@ -29,15 +31,10 @@ def check_shared(folder: Path, rank: int) -> None:
     if len(names := of_all_ranks(uuid4().hex)) == 1:
         return
     mark = folder / f"{MARK}{names[0]}"
-    if rank == 0:
-        with changing(mark):
-            mark.touch()
-    of_all_ranks(None)  # nobody looks before it is there
+    on_first(rank, partial(_change, mark, mark.touch))  # nobody looks before it is there
     place = f"{str(folder.resolve())!r} on {socket.gethostname()} (rank {rank})"
     seen = of_all_ranks((place, _appears(mark)))
-    if rank == 0:
-        with changing(mark):
-            mark.unlink()
+    on_first(rank, partial(_change, mark, mark.unlink))
     blind = [place for place, appeared in seen if not appeared]
     if blind:
         raise InputError(
@@ -46,6 +43,11 @@ def check_shared(folder: Path, rank: int) -> None:
             f"{', ...' if len(blind) > 3 else ''}. Give a whole path, on a file system that all "
             "nodes share."
         )
+
+
+def _change(mark: Path, change: Callable[[], None]) -> None:
+    with changing(mark):
+        change()
 
 
 def _appears(mark: Path) -> bool:

@@ -121,10 +121,11 @@ def test_class_folders_without_images_are_an_error(tiny, tmp_path):
     assert tiny.module.tree in str(caught.value)
 
 
-def test_a_link_to_nowhere_is_a_damaged_image(tiny, tmp_path):
+@pytest.mark.parametrize("target", ["nowhere", None])
+def test_a_link_to_nowhere_or_itself_is_a_damaged_image(tiny, tmp_path, target):
     file = next((tmp_path / tiny.folder).rglob(f"*{tiny.suffix}"))
     file.unlink()
-    file.symlink_to(tmp_path / "nowhere")
+    file.symlink_to(file if target is None else tmp_path / target)
     with (
         warnings.catch_warnings(action="ignore"),
         pytest.raises(InputError, match="1 cannot") as caught,
