@@ -73,7 +73,7 @@ class EvaluatedSet:
 
         Args:
             stored: The rows, or None where there are none.
-            limited: Whether not all samples of the set are to come.
+            limited: Whether some samples of the set may not come.
 
         Raises:
             InputError: If they are of more samples than the set has.
@@ -194,11 +194,13 @@ class EvaluatedSet:
         stored, self.dropped = self._stored, set()
         met = {row for rows in of_all_ranks(self._completed) for row in rows}
         named = any(of_all_ranks(self._named))
+        come = self.indices is not None and self.position >= len(self.indices)
+        limited = any(of_all_ranks(self._limited and not come))
         if stored is None:
             return None
         evaluated = {key for table in new for key in table["key"].to_pylist()}
         missed = {key for key in stored.keys - evaluated if stored.place(key) not in met}
-        if missed and named and self._limited:
+        if missed and named and limited:
             met |= {place for key in missed if (place := stored.place(key)) is not None}
         elif missed and named and not stored.replaceable:
             some = ", ".join(repr(key) for key in sorted(missed)[:3])

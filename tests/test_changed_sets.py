@@ -76,13 +76,14 @@ def test_a_set_that_has_grown_goes_on(denoiser, data, tmp_path):
     assert outcome(denoiser, data, tmp_path) == (12, 5 * 9)
 
 
-def test_other_files_in_the_same_folder_are_refused(denoiser, data, tmp_path):
-    """As many, under other names."""
+@pytest.mark.parametrize("limit", [1.0, 3])
+def test_other_files_in_the_same_folder_are_refused(denoiser, data, tmp_path, limit):
+    """As many, under other names; also where the batches of a limit are all that there are."""
     names = [f"{place}.png" for place in range(12)]
     outcome(denoiser, Named(data, names), tmp_path)
     renamed = [*names[:8], "a.png", "b.png", "c.png", "d.png"]
     with pytest.raises(InputError, match=r"no samples for 4 of its rows \('10\.png', .*overwrite"):
-        outcome(denoiser, Named(data, renamed), tmp_path)
+        outcome(denoiser, Named(data, renamed), tmp_path, limit=limit)
     assert len(list(RunFolder(tmp_path).batches([]))) > 0
     # What was evaluated for it is stored.
     assert outcome(denoiser, Named(data, renamed), tmp_path, overwrite=True) == (12, 0)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 import weakref
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import forked
@@ -36,6 +38,12 @@ def own(ended):
     assert "Traceback" not in ended.stderr
     lines = ended.stderr.replace("\r", "\n").splitlines()
     return [line for line in lines if "diffclf:" in line]
+
+
+def hears(run):
+    """Whether a process has a handler of SIGTERM."""
+    (caught,) = re.findall(r"SigCgt:\s*(\w+)", Path(f"/proc/{run.pid}/status").read_text())
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def stored(folder):
@@ -91,7 +99,9 @@ def test_before_the_first_image_and_after_the_last(tmp_path, hook, said):
 def test_at_any_moment_there_is_one_line_and_no_traceback(tmp_path, seed):
     for number, seconds in zip(CODES, torch.rand(2).tolist(), strict=True):
         run = forked.begun(tmp_path, *RUN)
-        time.sleep(0.1 + 0.4 * seconds)
+        while not hears(run):
+            time.sleep(0.005)
+        time.sleep(0.5 * seconds)
         run.send(number)
         ended = run.end(10)
         assert ended.code == CODES[number]
@@ -310,15 +320,21 @@ def test_other_commands_end_in_one_line(tmp_path, monkeypatch, number):
 
 
 def test_a_sweep_lets_its_run_clean_up(tmp_path):
-    program = "import time, signal; signal.signal(15, lambda *_: exit(print('clean')));"
+    program = (
+        "import time, signal; signal.signal(15, lambda *_: exit(print('clean'))); "
+        "open('ready', 'w'); time.sleep(60)"
+    )
 
     def run():
         signals = Stopping()
         signals.begin()
-        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-        stopping.run_until_stopped([sys.executable, "-c", f"{program} time.sleep(60)"])
+        stopping.run_until_stopped([sys.executable, "-c", program])
 
-    ended = forked.Forked(run, tmp_path).end(10)
+    process = forked.Forked(run, tmp_path)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.005)
+    process.send(signal.SIGINT)
+    ended = process.end(10)
     assert (ended.code, ended.stdout, ended.stderr) == (130, "clean\n", "")
 
 
