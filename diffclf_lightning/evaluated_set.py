@@ -76,10 +76,22 @@ class EvaluatedSet:
             limited: Whether some samples of the set may not come.
 
         Raises:
-            InputError: If they are of more samples than the set has.
+            InputError: If they are no rows of the task, or of more samples than the set has.
         """
         self._stored, self._limited = stored, limited
-        if stored is None or self.sharing.size is None or stored.replaceable:
+        if stored is None:
+            return
+        kinds = {column.name: column.type for column in stored.rows.schema}
+        for column in self.task.schema:
+            missing = column.name in self.task.measured and column.name not in kinds
+            if missing or kinds.get(column.name, column.type) != column.type:
+                raise InputError(
+                    f"Expected rows of set {self.name!r} with a column {column.name!r} of "
+                    f"{column.type} in the folder of results, but got "
+                    f"{kinds.get(column.name, 'none')}. Its images.parquet is another run's, or "
+                    "has been changed: choose another `results.folder`, or move it away."
+                )
+        if self.sharing.size is None or stored.replaceable:
             return
         if len(stored) > self.sharing.size:
             raise InputError(

@@ -1,6 +1,7 @@
 """Parts of a run on the disk: durable, numbered from the largest, and none lost."""
 
 import errno
+import json
 import os
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ from stored_runs import gaussians, rows, run, their_means
 
 from diffclf_lightning import DiffusionClassifier, Full, InputError
 from diffclf_lightning.results import FolderLock, RunFolder
+from diffclf_lightning.results.description import CANDIDATES, LAYOUT, MACHINES
 from diffclf_lightning.results.parts import Parts
 from diffclf_lightning.results.tables import batches_of, writer
 
@@ -225,6 +227,30 @@ def test_rows_of_which_nothing_says_what_they_are_of_are_not_mixed(
             file.write_text(content)
         with pytest.raises(InputError, match=r"run\.json.*`results\.folder`"):
             run(DiffusionClassifier(denoiser, Full(3)), data, folder)
+
+
+@pytest.mark.parametrize("content", ["{}", f'{{"{MACHINES}": 1}}', f'{{"{CANDIDATES}": [1]}}'])
+def test_a_description_that_has_been_changed_is_not_taken_for_the_same(
+    denoiser, data, tmp_path, content
+):
+    run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path)
+    (tmp_path / "run.json").write_text(json.dumps({**json.loads(content), "layout": LAYOUT}))
+    with pytest.raises(InputError, match=r"`results\.folder`"):
+        run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("key", range(12)), ("label", ["a"] * 12), ("label", None)]
+)
+def test_rows_of_other_columns_are_one_error_and_stay(denoiser, data, tmp_path, name, values):
+    run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path)
+    file = tmp_path / "images.parquet"
+    rest = pq.read_table(file).drop_columns([name])
+    changed = rest if values is None else rest.append_column(name, pa.array(values))
+    pq.write_table(changed, file)
+    with pytest.raises(InputError, match=name):
+        run(DiffusionClassifier(denoiser, Full(3)), data, tmp_path)
+    assert pq.read_table(file) == changed
 
 
 def test_what_killed_runs_left_is_cleared_away(denoiser, data, tmp_path):

@@ -171,6 +171,8 @@ def read_runs(folders: Sequence[str | Path]) -> list[RunContents]:
         InputError: If a folder holds no rows of a classification, or is named twice.
     """
     paths = [path_of(folder) for folder in folders]
+    for path in paths:
+        RunFolder(path).check_there()
     resolved = [path.resolve() for path in paths]
     for place, path in enumerate(resolved):
         if path in resolved[:place]:

@@ -62,6 +62,9 @@ class RunDescription:
         try:
             content: dict[str, Any] = json.loads(self.file.read_text(encoding="utf-8"))
             layout = content.pop("layout", 1)
+            for name, kind in ((CANDIDATES, dict), (MACHINES, list)):
+                if not isinstance(content.get(name, kind()), kind):
+                    raise TypeError(f"{name!r} is {type(content[name]).__name__}")
         except (OSError, ValueError, AttributeError, TypeError) as error:
             raise InputError(
                 f"Expected {str(self.file)!r} to say what the rows beside it are results of, but "
@@ -85,9 +88,9 @@ class RunDescription:
         Raises:
             InputError: If it does.
         """
-        before, now = self.read(), json.loads(json.dumps({**description}))
-        if not before:
+        if not self.file.exists():
             return
+        before, now = self.read(), json.loads(json.dumps({**description}))
         sets = before.pop(CANDIDATES, {})
         before.pop(MACHINES, None)
         for name, labels in json.loads(json.dumps({**candidates})).items():

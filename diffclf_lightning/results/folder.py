@@ -186,12 +186,21 @@ class RunFolder:
 
         Returns:
             The rows of each set.
+
+        Raises:
+            InputError: If a file is damaged, or has columns of other types.
         """
         rows = self.rows(columns)
         if rows is None:
             return {}
         nothing = COMMON.empty_table()  # of an earlier version, rows lack a column
-        rows = pa.concat_tables([nothing, rows], promote_options="default")
+        try:
+            rows = pa.concat_tables([nothing, rows], promote_options="default")
+        except pa.ArrowException as error:
+            raise InputError(
+                f"Expected the rows in {str(self.path)!r} to be those of a run, but got: {error}. "
+                "Choose another folder, or run `diffclf test` again."
+            ) from error
         names = rows["set"].unique().to_pylist()
         return {name: StoredRows(rows.filter(pc.field("set") == name)) for name in names}
 

@@ -35,7 +35,8 @@ def read_run(folder: str | Path, *, other_losses: bool = False) -> list[Model]:
     correct images (of captions, or without labels) are passed over. A folder without a finished
     run, or whose summary is not that of its rows, is an InputError.
     """
-    run, own = RunFolder(folder), Path(folder).resolve().name
+    run = RunFolder(folder)
+    own = run.path.resolve().name
     described, reports = (run.summary()[part] for part in ("run", "sets"))
     sets = {n: one for n, one in reports.items() if isinstance(one, Mapping) and "correct" in one}
     by_name: dict[str, dict[str, Counts]] = {own: sets}

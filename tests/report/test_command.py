@@ -53,7 +53,10 @@ def test_an_unfinished_run_has_a_report(diffclf, tmp_path, seed):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["absent"], "Expected RUN to be the folder of a run with results, but 'absent'"),
+        (
+            ["absent"],
+            "Expected RUN to be the folder of a run, but there is no such folder as 'absent'",
+        ),
         (["a", "a/../a"], "each folder once, but got 'a/../a' twice"),
         (["a", "--output", "."], "--output to be a file"),
         (["a", "--output", "a/run.json/x.html"], "a/run.json of a/run.json/x.html is a file"),
