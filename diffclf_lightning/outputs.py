@@ -26,15 +26,15 @@ def output_file(
         InputError: If it is a folder, ends otherwise, or cannot be written there.
     """
     file = path_of(given, flag)
-    if suffixes and file.suffix.lower() not in suffixes:
-        raise InputError(
-            f"Expected {flag} to be a file that ends with {' or '.join(suffixes)}, but got "
-            f"{str(given)!r}. Name one, for instance {file.with_name(example)}."
-        )
     if _is_dir(file, flag):
         raise InputError(
             f"Expected {flag} to be a file, but got the folder {file}. Name a file in it: "
             f"{flag} {file / example}."
+        )
+    if suffixes and file.suffix.lower() not in suffixes:
+        raise InputError(
+            f"Expected {flag} to be a file that ends with {' or '.join(suffixes)}, but got "
+            f"{str(given)!r}. Name one, for instance {file.with_name(example)}."
         )
     _check_above(file, flag)
     return file

@@ -78,7 +78,7 @@ def checkpoint_path(given: Any) -> Any:
     Raises:
         InputError: If nothing is there.
     """
-    if not given or str(given) in NAMED or "://" in str(given):
+    if given is None or str(given) in NAMED or "://" in str(given):
         return given
     path = path_of(given, "argument `ckpt_path`")
     if not path.is_file() and not any((path / name).exists() for name in SHARDED):

@@ -193,6 +193,7 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(
     (folder / f"d{name}").mkdir()
     wrong = [f"file/{name or 'x'}", f"{'x' * 300}{name}"]
     wrong.append(f"d{name}" if name else "file")
+    wrong += [".", "/"] if name else []
     if command in ("compare", "costs", "classify"):
         wrong.append("x.xyz")
     flag = arguments[-1]

@@ -31,6 +31,7 @@ def line(ended):
         (["--trainer.strategy=foo"], "strategy='foo'"),
         (["--trainer.limit_test_batches=0"], "`trainer.limit_test_batches` to leave something"),
         (["--ckpt_path=nope.ckpt"], "`ckpt_path` to be the file of a checkpoint, but got 'nope.c"),
+        (["--ckpt_path="], "but got '', a folder of something else"),
         (["--ckpt_path=."], "but got '.', a folder of something else"),
         (["--ckpt_path=" + "x" * 300], "`ckpt_path` to be a path that file systems take"),
         (["--ckpt_path=~/x.ckpt"], "`ckpt_path` to be the file of a checkpoint, but got '~/x.ck"),

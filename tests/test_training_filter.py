@@ -281,6 +281,7 @@ def test_arguments_of_nothing_are_said(diffclf, tmp_path):
         ([*head, "--device=somewhere"], "--device to be there"),
         (["--data=Digits", "--unsafe-activation=relu"], "--unsafe-head with --unsafe-activation"),
         (["--data=Digits", "--output=f.txt"], "--output to be a file that ends with .csv"),
+        (["--data=Digits", "--output="], "--output to be a file, but got the folder ."),
         (["--data=Digits", "--min-side=0"], "--min-side to be at least 1"),
         (["--data=Nothing"], "Nothing"),
         (["--data=Digits", "--aesthetic-head=nowhere"], "--aesthetic-head to be a file"),

@@ -62,7 +62,8 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     """
     own = parser()
     options = own.parse_args(list(args))
-    file = options.output and output_file(options.output, "shares.csv", (".csv",))
+    output: str | None = options.output
+    file = None if output is None else output_file(output, "shares.csv", (".csv",))
     heads = {
         name: load_head(given, name, options[f"{name}_activation"])
         for name in HEADS
