@@ -14,7 +14,7 @@ from diffclf_lightning.ranges import check_number
 
 FILE = "calibration.json"
 HOTTEST = 1e12
-"""Highest temperature: those that are fitted end at 1e8, and of higher ones products overflow."""
+"""Highest temperature. Those that are fitted end at 1e8; products with higher ones overflow."""
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,6 @@ class EvaluatedSet:
         rank: This rank.
         candidate_labels: Labels that the set can hold, merged where an entry is a sequence; None
             for all.
-
-    Attributes:
-        dropped: Keys of stored rows that do not count: they are of no sample of the set. Known when
-            rows are gathered.
-        taken: Row and key of the samples of the last batch, those of stored rows among them.
     """
 
     name: str
@@ -45,8 +40,10 @@ class EvaluatedSet:
     candidate_labels: Sequence[int | Sequence[int]] | None = None
     position: int = 0
     skipped: int = 0
-    dropped: set[str] = field(default_factory=set)
-    taken: list[tuple[int, str]] = field(default_factory=list)
+    dropped: set[str] = field(default_factory=set, init=False)
+    """Keys of stored rows that are of no sample of the set, known when rows are gathered."""
+    taken: list[tuple[int, str]] = field(default_factory=list, init=False)
+    """Row and key of the samples of the last batch, those of stored rows among them."""
     _stored: StoredRows | None = None
     _limited: bool = False
     _gathered: int = 0
