@@ -210,6 +210,7 @@ class EvaluatedSet:
         evaluated = {key for table in new for key in table["key"].to_pylist()}
         missed = {key for key in stored.keys - evaluated if stored.place(key) not in met}
         if missed and named and limited:
+            self._check_room(len(evaluated | stored.keys))
             met |= {place for key in missed if (place := stored.place(key)) is not None}
         elif missed and named and not stored.replaceable:
             some = ", ".join(repr(key) for key in sorted(missed)[:3])
@@ -219,6 +220,16 @@ class EvaluatedSet:
         else:
             self.dropped = missed
         return stored.rows.take(sorted(met)) if met else None
+
+    def _check_room(self, rows: int) -> None:
+        """Refuse to count rows of samples that the set cannot have, where not all of it came."""
+        if self.sharing.size is not None and rows > self.sharing.size:
+            raise InputError(
+                f"Expected set {self.name!r} to be the one that the folder of results holds, but "
+                f"it has {self.sharing.size} samples, and rows of {rows} would be stored. Choose "
+                "another `results.folder`, or replace what differs with `results.overwrite` in a "
+                "run of all batches, which tells which rows are of no sample."
+            )
 
     def skipped_of_all(self) -> int:
         """Number of samples of all ranks that could not be read."""

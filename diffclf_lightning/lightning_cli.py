@@ -215,4 +215,6 @@ def _quieten() -> None:
     # Of several processes: each image counts once, and what is logged is the same on all.
     warnings.filterwarnings("ignore", message="Using `DistributedSampler` with the dataloaders")
     warnings.filterwarnings("ignore", message="It is recommended to use `self.log")
+    # Of images that are stored already.
+    warnings.filterwarnings("ignore", message="predict returned None if it was on purpose")
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")

@@ -106,6 +106,72 @@ def test_rows_of_a_run_of_some_batches_count_with_earlier_ones(denoiser, data, t
     assert outcome(denoiser, data, tmp_path, limit=1) == (12, 0)
 
 
+def test_a_limit_of_batches_lets_no_rows_of_other_samples_count(denoiser, data, tmp_path):
+    """Whether all batches come in spite of it, or rows would be more than the set has samples."""
+    names = [f"{place}.png" for place in range(12)]
+    renamed = [*names[:8], "a.png", "b.png", "c.png", "d.png"]
+    outcome(denoiser, Named(data, names), tmp_path)
+    with pytest.raises(InputError, match="no samples for 4 of its rows"):
+        outcome(denoiser, Named(data, renamed), tmp_path, limit=100)
+    assert outcome(denoiser, Named(data, renamed), tmp_path, overwrite=True, limit=100) == (12, 0)
+
+    others = [f"other-{name}" for name in names]
+    with pytest.raises(InputError, match=r"12 samples, and rows of 17 would.*of all batches"):
+        outcome(denoiser, Named(data, others), tmp_path, limit=1)
+    assert outcome(denoiser, Named(data, others), tmp_path, overwrite=True) == (12, 7 * 9)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_set_whose_run_did_not_end_is_not_in_the_summary(denoiser, data, tmp_path, ended):
+    """Its rows are there, and more than the summary of an earlier run counted."""
+
+    class Failing(Named):
+        def __getitem__(self, place):
+            if place == 11:
+                raise OSError("the disk is gone")
+            return super().__getitem__(place)
+
+    def test(name, dataset):
+        trainer = Trainer(
+            accelerator="cpu", logger=False, enable_checkpointing=False,
+            callbacks=[ResultsWriter(tmp_path)],
+        )  # fmt: skip
+        classifier = DiffusionClassifier(denoiser, Full(3))
+        trainer.test(classifier, {name: DataLoader(dataset, batch_size=5)}, verbose=False)
+        return json.loads((tmp_path / "summary.json").read_text())["sets"]
+
+    names = [f"{place}.png" for place in range(12)]
+    if ended:
+        test("own", Named(data, names[:7]))
+    with pytest.raises(OSError, match="disk is gone"):
+        test("own", Failing(data, names))
+    with pytest.warns(UserWarning, match="set 'own' in .* are of a run that did not end"):
+        summary = test("other", Named(data, names[:4]))
+    assert {name: one["total"] for name, one in summary.items()} == {"other": 4}
+    summary = test("own", Named(data, names))
+    assert {name: one["total"] for name, one in summary.items()} == {"other": 4, "own": 12}
+    assert len(rows(tmp_path)) == 16
+
+
+def test_predictions_of_samples_that_are_gone_are_refused_or_removed(denoiser, data, tmp_path):
+    def predict(names, overwrite=False):
+        trainer = Trainer(
+            accelerator="cpu", logger=False, enable_checkpointing=False,
+            callbacks=[ResultsWriter(tmp_path, overwrite=overwrite)],
+        )  # fmt: skip
+        loader = DataLoader(Named(data, names), batch_size=5)
+        trainer.predict(DiffusionClassifier(denoiser, Full(3)), loader)
+
+    names = [f"{place}.png" for place in range(12)]
+    renamed = [*names[:8], "a.png", "b.png", "c.png", "d.png"]
+    predict(names)
+    with pytest.raises(InputError, match="no samples for 4 of its rows"):
+        predict(renamed)
+    for now in (renamed, names[:7]):
+        predict(now, overwrite=True)
+        assert sorted(row["key"] for row in rows(tmp_path)) == sorted(now)
+
+
 def test_a_stream_counts_once_whatever_ranks_it_came_from_before(denoiser, data, tmp_path):
     """Rows of two ranks, gone on with by one: names of the order alone mean nothing then."""
     stream = Streamed(data)
@@ -145,6 +211,16 @@ def test_another_configuration_is_replaced_by_argument(denoiser, data, tmp_path,
     assert any("is replaced" in str(warning.message) for warning in recwarn)
     # The same command goes on, and replaces nothing.
     assert outcome(denoiser, data, tmp_path, trials=4, overwrite=True) == (12, 0)
+
+
+def test_what_was_made_of_results_that_are_replaced_is_named(denoiser, data, tmp_path):
+    outcome(denoiser, data, tmp_path)
+    for name in ("calibration.json", "score-l1.json", "report.html", "notes.txt"):
+        (tmp_path / name).write_text("{}")
+    named = r"calibration\.json, score-l1\.json, report\.html, which stay"
+    with pytest.warns(UserWarning, match=named):
+        outcome(denoiser, data, tmp_path, trials=4, overwrite=True)
+    assert (tmp_path / "calibration.json").exists()
 
 
 @pytest.mark.parametrize("damage", ["images.parquet", "run.json"])

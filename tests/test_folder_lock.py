@@ -110,16 +110,48 @@ def test_clocks_of_machines_do_not_matter(tmp_path, monkeypatch):
     held.release()
 
 
-def test_a_run_that_was_taken_over_stops(tmp_path):
+def test_a_dead_lock_of_the_future_is_taken_over(tmp_path):
+    """A clock was put back."""
+    file = owned_elsewhere(tmp_path)
+    os.utime(file, (time.time() + 1e6,) * 2)
+    mine = FolderLock(tmp_path, lambda _: None)
+    mine.acquire()
+    assert json.loads(file.read_text())["process"] == os.getpid()
+    mine.release()
+
+
+@pytest.mark.parametrize("process", ["7", None, -1, 2**40, 1.5])
+def test_a_lock_that_names_no_process_is_one_of_nobody(tmp_path, process):
+    machine = lock.Owner.me().machine
+    owned_elsewhere(tmp_path, machine=machine, process=process)
+    mine = FolderLock(tmp_path, lambda _: None)
+    mine.acquire()
+    mine.release()
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_run_that_was_taken_over_stops(tmp_path, quiet, monkeypatch):
+    """At once too: it may write nothing before it has looked."""
+    if not quiet:
+        monkeypatch.setattr(lock, "BEAT", 100.0)
     held = FolderLock(tmp_path)
     held.acquire()
     held.check()
     file = owned_elsewhere(tmp_path)
-    assert soon(lambda: held._lost)
+    assert not quiet or soon(lambda: held._lost)
     with pytest.raises(InputError, match="another one took it over"):
         held.check()
     held.release()
     assert json.loads(file.read_text())["token"] == "t"  # which is no longer its own to remove
+
+
+def test_a_run_whose_lock_is_removed_by_hand_stops(tmp_path):
+    held = FolderLock(tmp_path)
+    held.acquire()
+    (tmp_path / ".lock").unlink()
+    with pytest.raises(InputError, match=r"its \.lock is gone.*the same command goes on"):
+        held.check()
+    held.release()
 
 
 def test_a_lock_gives_signs_of_life(tmp_path):

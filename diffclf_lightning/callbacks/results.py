@@ -23,6 +23,8 @@ from diffclf_lightning.ranks import BusyTime, on_first, waiting_share, whole
 from diffclf_lightning.results import FolderLock, RunFolder, check_shared, machine
 
 CHECKPOINTS, CONFIG, RUNS = "checkpoints", "config.yaml", Path("runs")
+HEAD = "# lightning.pytorch=="
+"""Begins a configuration that a run wrote."""
 
 
 class ResultsWriter(Callback):
@@ -102,7 +104,9 @@ class ResultsWriter(Callback):
                     "another `results.folder`, or give the checkpoint to go on from "
                     "(`--ckpt_path`)."
                 )
-            self._write_config()
+            if not held and self.config is not None:
+                check_config(run.path)
+            self._write_config("fit", beside=run.run_file.exists())
 
         on_first(trainer.global_rank, begin)
 
@@ -123,8 +127,12 @@ class ResultsWriter(Callback):
 
         def begin() -> list[str]:
             self._take_lock()
+            fresh = not run.run_file.exists()
+            trained = fresh and (run.path / CHECKPOINTS).exists()
+            if fresh and not trained and self.config is not None:
+                check_config(run.path)
             said = run.begin(self._description, candidates, overwrite=self.overwrite)
-            self._write_config()
+            self._write_config(self._description["command"], beside=trained)
             return said
 
         for sentence in on_first(trainer.global_rank, begin):
@@ -177,7 +185,7 @@ class ResultsWriter(Callback):
             classifier.report()
         busy, candidates = self._busy.of_all_ranks(), _candidates(classifier)
 
-        def finish() -> None:
+        def finish() -> list[str]:
             self._check_lock()
             run.gather({current.name: current.dropped for current in classifier.sets})
             stored = run.completed(classifier.stored_columns)
@@ -186,9 +194,16 @@ class ResultsWriter(Callback):
                 for current in classifier.sets
                 if (counted := classifier.reports.get(current.name)) is not None
             }
-            run.finish(reports, self._description, candidates, busy)
+            counts = {name: len(rows) for name, rows in stored.items()}
+            if trainer.state.fn == TrainerFn.PREDICTING:
+                counts = {}
+            return run.finish(reports, self._description, candidates, busy, counts)
 
-        on_first(trainer.global_rank, finish)
+        for name in on_first(trainer.global_rank, finish):
+            rank_zero_warn(
+                f"Rows of set {name!r} in {run.path} are of a run that did not end: the summary "
+                "says nothing of it until the command that evaluates it has gone on to its end."
+            )
         self._seconds = whole(busy)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -230,9 +245,12 @@ class ResultsWriter(Callback):
             self._lock.release()
         self._lock = None
 
-    def _write_config(self) -> None:
+    def _write_config(self, command: str, *, beside: bool) -> None:
+        """Write the configuration, beside that of a training and of results in one folder."""
         if self.config is not None:
-            write_whole(self._opened().path / CONFIG, self.config)
+            folder = self._opened().path
+            own = folder / f"config-{command}.yaml"
+            write_whole(own if beside or own.exists() else folder / CONFIG, self.config)
 
     def _opened(self) -> RunFolder:
         if self.run is None:
@@ -248,6 +266,24 @@ def results_folder(trainer: Trainer) -> Path | None:
         if isinstance(callback, ResultsWriter) and callback.run is not None:
             return callback.run.path
     return None
+
+
+def check_config(folder: Path) -> None:
+    """Refuse a folder whose configuration is not of a run, and would be lost.
+
+    Args:
+        folder: The folder of results.
+
+    Raises:
+        InputError: If it is.
+    """
+    file = folder / CONFIG
+    if file.exists() and file.read_bytes()[: len(HEAD)] not in (b"", HEAD.encode()):
+        raise InputError(
+            f"Expected `results.folder` to be new or the folder of a run, but {str(folder)!r} has "
+            f"a {CONFIG} that no run wrote. Choose another `results.folder`, or move that file "
+            "away."
+        )
 
 
 def _candidates(classifier: ImageClassifier) -> dict[str, Any]:

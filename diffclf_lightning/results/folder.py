@@ -36,6 +36,8 @@ from diffclf_lightning.results.shared import MARK
 from diffclf_lightning.results.tables import NAMES, batches_of, writer
 
 BUSY = "busy_seconds"
+MADE = "calibration.json", "score-*.json", "report.html", "figures"
+"""What commands make of rows."""
 
 
 class RunFolder:
@@ -77,10 +79,11 @@ class RunFolder:
             self._check_rows()
             self.described.check(description, candidates)
         except InputError as error:
-            if not overwrite:
+            if not overwrite or self._foreign():
                 raise
             said.append(f"What {self.path} held is replaced. {error}")
             self._clear()
+            said += self._stale()
         with changing(self.path):
             for file in (*self.path.glob(f"*{PARTIAL}"), *self.path.glob(f"{MARK}*")):
                 file.unlink()  # of runs that were killed
@@ -93,12 +96,30 @@ class RunFolder:
         if self.images.exists():
             for _ in batches_of(self.images, [*NAMES, "digest"]):
                 pass
-        if not self.run_file.exists() and self._files():
+        if not self.run_file.exists() and (self._files() or self.summary_file.exists()):
             raise InputError(
-                f"Expected a run.json that says what the rows in {str(self.path)!r} are results "
+                f"Expected a run.json that says what {str(self.path)!r} holds results "
                 "of, but there is none. Choose another `results.folder`, or replace what is there "
                 "with `results.overwrite`."
             )
+
+    def _foreign(self) -> bool:
+        """Whether the rows are another program's, which are not ours to remove."""
+        try:
+            names = pq.read_schema(self.images).names
+        except (OSError, pa.ArrowException):
+            return False
+        return not self.run_file.exists() and not {*NAMES} <= {*names}
+
+    def _stale(self) -> list[str]:
+        """What was made of rows that are gone, a sentence for all."""
+        made_of = [file.name for like in MADE for file in sorted(self.path.glob(like))]
+        if not made_of:
+            return []
+        return [
+            f"Of the results that {self.path} held are {', '.join(made_of)}, which stay: make them "
+            "again, or remove them."
+        ]
 
     def _clear(self) -> None:
         with changing(self.path):
@@ -231,7 +252,8 @@ class RunFolder:
         description: Mapping[str, Any],
         candidates: Mapping[str, Any],
         busy: Mapping[str, Sequence[float]] | None = None,
-    ) -> None:
+        counts: Mapping[str, int] | None = None,
+    ) -> list[str]:
         """Write the summary, in which sets of an earlier run in the same folder stay.
 
         Args:
@@ -239,6 +261,10 @@ class RunFolder:
             description: What decides the results.
             candidates: Candidate labels of each set, None where it has all.
             busy: Seconds that each rank was busy, by set. Defaults to None: unknown.
+            counts: Number of stored rows of each set. Defaults to None: unknown.
+
+        Returns:
+            Sets of which the summary says nothing, since the run that stored rows did not end.
         """
         sets = {
             name: {
@@ -252,8 +278,15 @@ class RunFolder:
             earlier = self.summary()["sets"]
         except InputError:  # there is none, or it is damaged: this run must not be lost for it
             earlier = {}
-        summary = {"run": dict(description), "sets": {**earlier, **sets}}
+        partial = [
+            name
+            for name in (counts or {}).keys() - sets.keys()
+            if earlier.get(name, {}).get("total") != (counts or {})[name]
+        ]
+        kept = {name: report for name, report in earlier.items() if name not in partial}
+        summary = {"run": dict(description), "sets": {**kept, **sets}}
         write_whole(self.summary_file, json.dumps(summary, indent=2) + "\n")
+        return sorted(partial)
 
     def summary(self) -> dict[str, Any]:
         """Content of ``summary.json``.

@@ -21,6 +21,8 @@ BEAT = 10.0
 STALE = 60.0
 """Seconds without one after which a run counts as dead."""
 PAUSE = 0.5
+LARGEST = 2**31 - 1
+"""Number of a process."""
 
 
 @dataclass(frozen=True)
@@ -118,14 +120,29 @@ class FolderLock:
         """Refuse to go on without the lock.
 
         Raises:
-            InputError: If another run has taken it, because this one gave no sign of life.
+            InputError: If another run has taken it, because this one gave no sign of life, or it
+                was removed.
         """
-        if self._lost:
-            raise InputError(
-                f"Expected to be the only run in the folder {str(self.file.parent)!r}, but another "
-                f"one took it over: this one had given no sign of life for {STALE:.0f} s. What was "
-                "stored stays, and that run goes on from it."
+        if self._lost or self._gone():
+            self._lost = True
+            why = (
+                f"another one took it over: this one had given no sign of life for {STALE:.0f} s. "
+                "What was stored stays, and that run goes on from it"
+                if self.file.exists()
+                else f"its {NAME} is gone, and another one may have begun. What was stored stays: "
+                "the same command goes on from it"
             )
+            raise InputError(
+                f"Expected to be the only run in the folder {str(self.file.parent)!r}, but {why}."
+            )
+
+    def _gone(self) -> bool:
+        """Whether the lock is another's, or nobody's."""
+        owner = _owner(self.file)
+        try:
+            return owner != self._owner and (owner is not None or not self.file.exists())
+        except OSError:  # of a network, which may come back
+            return False
 
     def _taken(self) -> bool:
         """Whether this process is the owner now: the file appears whole, and for one alone."""
@@ -149,10 +166,12 @@ class FolderLock:
             InputError: If the owner lives.
         """
         owner, first, said = _owner(self.file), self._time(self.file), False
+        since = time.monotonic()
         while (last := self._time(self.file)) is not None:
             os.utime(self._probe)
             age = (self._time(self._probe) or last) - last
-            if age > STALE or (owner is not None and owner.dead):
+            still = last == first and time.monotonic() - since > STALE  # clocks may have been put
+            if age > STALE or still or (owner is not None and owner.dead):
                 self._remove(owner)
                 return
             here = owner is not None and owner.machine == self._owner.machine
@@ -196,11 +215,9 @@ class FolderLock:
 
     def _beat(self) -> None:
         while not self._lost and not self._ended.wait(BEAT):
-            with suppress(OSError):  # of a network, which may come back
-                owner = _owner(self.file)
-                gone = owner is None and not self.file.exists()
-                self._lost = gone or owner not in (None, self._owner)
-                if not self._lost:
+            self._lost = self._gone()
+            if not self._lost:
+                with suppress(OSError):
                     os.utime(self.file)
 
     @staticmethod
@@ -214,9 +231,11 @@ class FolderLock:
 def _owner(file: Path) -> Owner | None:
     """Who a lock names; None where it is gone or names nobody."""
     try:
-        return Owner(**json.loads(file.read_text()))
+        owner = Owner(**json.loads(file.read_text()))
     except (OSError, ValueError, TypeError):
         return None
+    number = owner.process
+    return owner if isinstance(number, int) and 0 < number <= LARGEST else None
 
 
 def _machine() -> str:

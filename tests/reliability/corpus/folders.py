@@ -16,6 +16,7 @@ from corpus.case import FEW, Case, Outcome, Prepare, of, steps, text
 from corpus.pictures import cut, without
 
 SIX = of(6, name="digits")
+OVERWRITE = ("--results.overwrite=true",)
 IMAGES, SUMMARY, RUN = "out/images.parquet", "out/summary.json", "out/run.json"
 _kept: list[TemporaryDirectory[str]] = []
 
@@ -50,6 +51,12 @@ def edited(file: str, edit: Callable[[dict[str, Any]], object]) -> Prepare:
 def other_columns(folder: Path) -> None:
     """Rows of something else."""
     pq.write_table(pa.table({"a": [1, 2]}), folder / IMAGES)
+
+
+def foreign(folder: Path) -> None:
+    """Rows of something else, in a folder of something else."""
+    (folder / "out").mkdir()
+    other_columns(folder)
 
 
 def again(name: str, *change: Prepare, outcome: Any = "refused", says: str = "") -> Case:
@@ -151,8 +158,23 @@ CASES = [
         "folder: of fit, for a test",
         FEW,
         "works",
-        prepare=text("out/config.yaml", "a: 1\n"),
+        prepare=text("out/config.yaml", "# lightning.pytorch==2.6\na: 1\n"),
         images=SIX,
+    ),
+    *(
+        Case(
+            f"folder: of something else, {name}, {' '.join(extra)}",
+            (*FEW, *extra),
+            "refused",
+            says=says,
+            prepare=prepare,
+        )
+        for name, says, prepare, extra in (
+            ("config.yaml", "config.yaml", text("out/config.yaml", "{}"), ()),
+            ("config.yaml", "config.yaml", text("out/config.yaml", "{}"), OVERWRITE),
+            ("summary.json", "run.json", text(SUMMARY, "{}"), ()),
+            ("images.parquet", "images.parquet", foreign, OVERWRITE),
+        )
     ),
     *of_all("an empty folder", lambda f: (shutil.rmtree(f / "out"), (f / "out").mkdir())),
     *(
