@@ -41,7 +41,7 @@ from diffclf_lightning.images import Transform
 from diffclf_lightning.prompts import PromptEnsemble, Prompts
 from diffclf_lightning.shortlists import Choice, Shortlist
 from diffclf_lightning.tasks import Task
-from diffclf_lightning.weights import checksum
+from diffclf_lightning.weights import checksum, identity
 
 CALIBRATION = "calibration"
 """Entry of a checkpoint."""
@@ -251,7 +251,7 @@ class DiffusionClassifier(ImageClassifier):
         candidates = None if self.task.brings_candidates else self.all_candidates
         return {
             "denoiser": type(self.denoiser).__name__,
-            "weights": checksum(self.denoiser),
+            **identity(self.denoiser),
             "candidates": None if candidates is None else list(candidates.conditions),
             "labels": None if candidates is None else list(candidates.labels),
             "strategy": repr(strategy),

@@ -148,9 +148,10 @@ class EvaluatedSet:
             elif stored.replaceable:
                 new.append(place)
             else:
-                raise InputError(
-                    self._changed(f"has other pixels or another label for image {key!r}")
-                )
+                what = "other pixels or another label for image"
+                if self.task.brings_candidates:
+                    what = "other images, captions or another tag for example"
+                raise InputError(self._changed(f"has {what} {key!r}"))
         return new
 
     def _check_once(self, key: str, digest: str) -> None:

@@ -1,7 +1,9 @@
-"""A short name for weights."""
+"""Short names for weights, and for what decides beside them what a network says."""
 
 import hashlib
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -11,8 +13,70 @@ from torch import Tensor, nn
 
 AT_ONCE = 2**22
 """Elements of a tensor that come to the CPU at once."""
+ADDRESS = re.compile(r" at 0x\w+")
 THREADS = 8
 """Not as many as torch uses: one is usual where several processes share a machine."""
+
+SAYS_NOTHING = "transformers_version", "dtype", "torch_dtype", "train_text_encoder"
+"""Entries of configurations that decide nothing which weights do not tell; and those with ``_``."""
+
+
+def identity(module: nn.Module) -> dict[str, str]:
+    """What decides what a module says: hashes of its ``weights`` and ``settings``.
+
+    Args:
+        module: The module.
+    """
+    return {"weights": checksum(module), "settings": settings(module)}
+
+
+def settings(module: nn.Module) -> str:
+    """A hash over what decides beside the weights what a module says.
+
+    That is what it was made with (``chosen_options``), the configurations of the networks in it
+    (heads of attention, norms, activations), and the scales of LoRA.
+
+    Args:
+        module: The module.
+
+    Returns:
+        Hexadecimal digits.
+    """
+    told: dict[str, Any] = {"": _plain(getattr(module, "chosen_options", {}))}
+    for name, part in module.named_modules():
+        config = getattr(part, "config", None)
+        config = config.to_dict() if hasattr(config, "to_dict") else config
+        if isinstance(config, Mapping):
+            told[f"{name}.config"] = _plain(config)
+        if isinstance(scaling := getattr(part, "scaling", None), Mapping):
+            told[f"{name}.scaling"] = _plain(scaling)
+    text = json.dumps(told, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def layers(module: nn.Module) -> str:
+    """A hash over the kind and the arguments of each layer, for a network without configuration.
+
+    Args:
+        module: The network.
+
+    Returns:
+        Hexadecimal digits.
+    """
+    told = [
+        f"{name}: {type(part).__name__}({ADDRESS.sub('', part.extra_repr())})"
+        for name, part in module.named_modules()
+    ]
+    return hashlib.blake2b("\n".join(told).encode(), digest_size=8).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        pairs = {str(name): _plain(one) for name, one in value.items()}
+        return {k: v for k, v in pairs.items() if not k.startswith("_") and k not in SAYS_NOTHING}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, str | int | float | None) else type(value).__name__
 
 
 @torch.inference_mode(mode=False)  # in which quantised weights cannot be read

@@ -275,6 +275,17 @@ def test_a_broken_picture_is_one_line_whatever_loads_it(diffclf, tmp_path):
     assert "Traceback" not in said
 
 
+def test_an_example_of_another_tag_does_not_go_on(diffclf, tmp_path):
+    line = {"images": ["a.png"], "captions": ["a cat", "a dog"], "tag": "A", "key": "one"}
+    diffclf(*own_set(tmp_path, line), "--results.folder=r")
+    run = own_set(tmp_path, {**line, "tag": "B"})
+    said = diffclf(*run, "--results.folder=r", code=2).stderr
+    assert "captions or another tag for example 'one'" in said
+    diffclf(*run, "--results.folder=r", "--results.overwrite=true")
+    (row,) = stored(tmp_path / "r").values()
+    assert row["tag"] == "B"
+
+
 def test_examples_of_other_captions_are_not_compared(diffclf, tmp_path):
     lines = [{"images": ["a.png"], "captions": ["a cat", "a dog"]}] * 2
     lines = [{**line, "key": str(i)} for i, line in enumerate(lines)]

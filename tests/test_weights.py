@@ -1,6 +1,7 @@
 """The checksum of weights: every element counts, and nothing but weights does."""
 
 import hashlib
+import json
 from shutil import copytree
 
 import pytest
@@ -10,9 +11,10 @@ from forked import diffclf as forked
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from diffclf_lightning import weights
+from diffclf_lightning import AutoDenoiser, weights
 from diffclf_lightning.denoisers.auto import ASSETS
-from diffclf_lightning.weights import checksum
+from diffclf_lightning.denoisers import GaussianDenoiser, LoRA
+from diffclf_lightning.weights import checksum, identity, layers, settings
 
 KINDS = (
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64),
@@ -125,3 +127,73 @@ def test_other_weights_do_not_go_on_in_a_folder(tmp_path):
     again = forked(tmp_path, *run)
     assert again.code == 2
     assert "its weights was" in again.stderr
+
+
+def test_settings_are_what_a_network_says_by_the_same_weights(tmp_path, seed):
+    """Its heads of attention, the scale of LoRA, a standard deviation."""
+    copytree(ASSETS / "digits-text", tmp_path / "model")
+    file = tmp_path / "model/unet/config.json"
+    config = json.loads(file.read_text())
+
+    def loaded(**changes):
+        file.write_text(json.dumps({**config, **changes}))
+        return AutoDenoiser.from_pretrained(str(tmp_path / "model"))
+
+    def adapted(alpha):
+        torch.manual_seed(seed)
+        denoiser = loaded()
+        LoRA(rank=2, alpha=alpha).add_to(denoiser)
+        return denoiser
+
+    means = torch.rand(3, 1, 4, 4)
+    for one, other in (
+        (loaded(), loaded(attention_head_dim=2 * config["attention_head_dim"])),
+        (adapted(2), adapted(4)),
+        (GaussianDenoiser(means, std=0.2), GaussianDenoiser(means, std=0.3)),
+    ):
+        assert checksum(one) == checksum(other)
+        assert settings(one) != settings(other)
+        assert identity(one) == {"weights": checksum(one), "settings": settings(one)}
+
+    same = loaded(_name_or_path="elsewhere", _diffusers_version="9.9")
+    assert settings(same.bfloat16().train().requires_grad_(False)) == settings(loaded())
+
+
+def test_other_settings_do_not_go_on_in_a_folder(tmp_path):
+    model = tmp_path / "model"
+    copytree(ASSETS / "digits-dit", model)
+    run = (
+        *("test", "--config", "digits", "--data.num_test", "2", "--results.folder", "run"),
+        *("--model.denoiser.pretrained_model_name_or_path", model),
+    )
+    assert forked(tmp_path, *run).code == 0
+    file = model / "transformer/config.json"
+    config = json.loads(file.read_text())
+    heads, size = config["num_attention_heads"], config["attention_head_dim"]
+    file.write_text(
+        json.dumps({**config, "num_attention_heads": 2 * heads, "attention_head_dim": size // 2})
+    )
+    again = forked(tmp_path, *run)
+    assert again.code == 2
+    assert "its settings was" in again.stderr
+
+
+def test_layers_are_told_apart_by_kind_and_arguments(seed):
+    def made(act=nn.ReLU, eps=1e-5):
+        return nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4, eps=eps), act())
+
+    different = (made(), made(nn.GELU), made(eps=1e-6), made().append(nn.Flatten()))
+    assert len({layers(one) for one in different}) == len(different)
+    assert layers(made().bfloat16().eval().requires_grad_(False)) == layers(made())
+
+
+def test_other_layers_do_not_go_on_in_a_folder(tmp_path):
+    """Of a baseline: an activation, which no weight tells of."""
+    run = (
+        *("test", "--config", "baselines/digits", "--results.folder", "run"),
+        *("--data.num_test=2", "--data.test_sets=[digits]", "--trainer.callbacks=[]"),
+    )
+    assert forked(tmp_path, *run).code == 0
+    again = forked(tmp_path, *run, "--model.model_args.act_layer=gelu")
+    assert again.code == 2
+    assert "its layers was" in again.stderr

@@ -15,7 +15,7 @@ from diffclf_lightning.errors import InputError
 from diffclf_lightning.image_classifier import ImageClassifier
 from diffclf_lightning.images import MODES, as_shown, unit_range
 from diffclf_lightning.tasks import Task
-from diffclf_lightning.weights import checksum
+from diffclf_lightning.weights import checksum, layers
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ class LogitClassifier(ImageClassifier):
         return {
             "model": self.name,
             "weights": checksum(self.network),
+            "layers": layers(self.network),
             "sample_shape": list(self.preprocessing.shape),
             "mean": list(self.preprocessing.mean),
             "std": list(self.preprocessing.std),

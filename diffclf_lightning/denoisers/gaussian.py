@@ -58,6 +58,11 @@ class GaussianDenoiser(Denoiser):
         self.num_classes: int = len(means)
 
     @property
+    def chosen_options(self) -> dict[str, float]:
+        """What it was made with, beside the means and the schedule."""
+        return {"std": self.std}
+
+    @property
     def temperature(self) -> float:
         """Temperature at which the classifier's posterior is the Bayes posterior."""
         return float(self.means[0].numel() * self.max_log_snr)

@@ -104,7 +104,8 @@ class Matching(Task):
         )
 
     def truth(self, batch: Batch, row: int) -> str:
-        return json.dumps([*batch["captions"][row]])
+        tag = batch["tag"][row] if "tag" in batch else ""
+        return json.dumps([*batch["captions"][row], *([{"tag": tag}] if tag else [])])
 
     def columns(self, answer: Answer, batch: Batch) -> dict[str, Any]:
         means = answer.means or answer.scores
