@@ -44,7 +44,7 @@ def settings(module: nn.Module) -> str:
     """
     told: dict[str, Any] = {"": _plain(getattr(module, "chosen_options", {}))}
     for name, part in module.named_modules():
-        config = getattr(part, "config", None)
+        config: Any = getattr(part, "config", None)
         config = config.to_dict() if hasattr(config, "to_dict") else config
         if isinstance(config, Mapping):
             told[f"{name}.config"] = _plain(config)

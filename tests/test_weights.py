@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from diffclf_lightning import AutoDenoiser, weights
-from diffclf_lightning.denoisers.auto import ASSETS
 from diffclf_lightning.denoisers import GaussianDenoiser, LoRA
+from diffclf_lightning.denoisers.auto import ASSETS
 from diffclf_lightning.weights import checksum, identity, layers, settings
 
 KINDS = (

@@ -13,7 +13,7 @@ from diffclf_lightning.denoisers import Conditioning, Denoiser
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import Noised, pixel_bytes
 from diffclf_lightning.evaluation.trials import NoiseOfEachImage
-from diffclf_lightning.weights import checksum
+from diffclf_lightning.weights import identity
 
 STEPS = 1000
 """Timesteps are counted out of so many, whatever the schedule."""
@@ -67,7 +67,7 @@ class DenoiserFeatures:
         self.shape: tuple[int, int, int] = (black.shape[1], black.shape[2], black.shape[3])
         """Channels, height and width of the features."""
         self.dtype: torch.dtype = black.dtype
-        self._weights = checksum(denoiser)
+        self._identity = identity(denoiser)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class DenoiserFeatures:
         """What decides the features beside the pixels, as plain values."""
         return {
             "denoiser": type(self.denoiser).__name__,
-            "weights": self._weights,
+            **self._identity,
             **self.denoiser.schedule.describe(),
             "block": self.block,
             "timestep": self.timestep,

@@ -88,7 +88,7 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     from diffclf_lightning.generate.plan import Plan
     from diffclf_lightning.generate.samplers import sampler_of
     from diffclf_lightning.generate.tree import ImageTree
-    from diffclf_lightning.weights import checksum
+    from diffclf_lightning.weights import identity
 
     device = options.device or best_device()
     dtype = dtype_for(device, options.dtype)
@@ -96,16 +96,16 @@ def main(args: Sequence[str], console: Console | None = None) -> None:
     names, conditions = _told(denoiser, options)
     plan = Plan(names, conditions, options.images, options.seed, options.numbered)
     own = sum(map(len, plan.batches(options.batch_size, part, parts)))
-    weights = checksum(denoiser)
+    network = identity(denoiser)
     sampler = sampler_of(denoiser, options.steps, options.guidance)
-    identity = {
+    made_with = {
         "denoiser": options.denoiser,
         "dtype": dtype,  # before the weights, which it changes
-        "weights": weights,
+        **network,
         "told": [[str(condition) for condition in each] for each in conditions],
         **sampler.describe(),
     }
-    tree = ImageTree(path_of(options.out), plan, identity)
+    tree = ImageTree(path_of(options.out), plan, made_with)
     moved(denoiser, device)
     tree.begin()
     with tqdm(total=own, unit="image", desc="images", leave=False, disable=None) as bar:
