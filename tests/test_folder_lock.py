@@ -110,8 +110,9 @@ def test_clocks_of_machines_do_not_matter(tmp_path, monkeypatch):
     held.release()
 
 
-def test_a_dead_lock_of_the_future_is_taken_over(tmp_path):
+def test_a_dead_lock_of_the_future_is_taken_over(tmp_path, monkeypatch):
     """A clock was put back."""
+    monkeypatch.setattr(lock, "STALE", 0.2)
     file = owned_elsewhere(tmp_path)
     os.utime(file, (time.time() + 1e6,) * 2)
     mine = FolderLock(tmp_path, lambda _: None)
@@ -121,7 +122,8 @@ def test_a_dead_lock_of_the_future_is_taken_over(tmp_path):
 
 
 @pytest.mark.parametrize("process", ["7", None, -1, 2**40, 1.5])
-def test_a_lock_that_names_no_process_is_one_of_nobody(tmp_path, process):
+def test_a_lock_that_names_no_process_is_one_of_nobody(tmp_path, process, monkeypatch):
+    monkeypatch.setattr(lock, "STALE", 0.2)
     machine = lock.Owner.me().machine
     owned_elsewhere(tmp_path, machine=machine, process=process)
     mine = FolderLock(tmp_path, lambda _: None)
