@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from forked import Ended
+from forked import HOST, Ended, free_port
 
 from .judging import LOST, OTHER, Finding, Stored, Trial, kept, whole
-from .prepared import HOST, free_port
 from .saying import batches_behind
 from .subject import RUN, read
 
