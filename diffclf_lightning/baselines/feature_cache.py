@@ -8,7 +8,6 @@ written last: without it a shard is not there.
 
 import hashlib
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from typing import Any, Self
 
 import torch
 from lightning.pytorch.utilities import rank_zero_info
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
@@ -27,7 +26,7 @@ from tqdm import tqdm
 from diffclf_lightning.baselines.features import DenoiserFeatures
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.evaluation import pixel_bytes
-from diffclf_lightning.files import write_whole
+from diffclf_lightning.files import PARTIAL, appearing, made, write_whole
 from diffclf_lightning.paths import path_of
 
 SHARD, AT_ONCE = 256, 16
@@ -73,12 +72,14 @@ class FeatureCache:
                     "now. Choose another folder, or delete it."
                 )
             return
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        inside = list(self.folder.iterdir()) if self.folder.is_dir() else []
+        others = [one for one in inside if not one.name.endswith(PARTIAL)]  # not of a killed run
+        if others or self.folder.is_file():
             raise InputError(
                 f"Expected argument `cache` to be a folder of features, or a new one, but "
                 f"{str(self.folder)!r} holds something else. Choose another folder."
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
+        made(self.folder)
         write_whole(file, json.dumps(own, indent=2) + "\n")
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -200,11 +201,13 @@ class FeatureCache:
                 for image, read in zip(images, known, strict=True)
             ]
             parts.append(self.features(images.to(device)).cpu())
-        partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-        save_file({"features": torch.cat(parts)}, partial)
-        told = {"blake2b": _checksum(partial), "images": [digest.hex() for digest in digests]}
-        partial.chmod(0o644)
-        partial.replace(file)
+        with appearing(file) as partial:
+            try:
+                save_file({"features": torch.cat(parts)}, partial)
+            except SafetensorError as error:  # a full disk
+                raise OSError(str(error)) from error
+            told = {"blake2b": _checksum(partial), "images": [digest.hex() for digest in digests]}
+            partial.chmod(0o644)
         write_whole(file.with_suffix(".json"), json.dumps(told) + "\n")
 
     def _row(self, file: Path, row: int) -> Tensor:

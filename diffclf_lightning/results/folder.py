@@ -81,7 +81,8 @@ class RunFolder:
         except InputError as error:
             if not overwrite or self._foreign():
                 raise
-            said.append(f"What {self.path} held is replaced. {error}")
+            why = str(error).partition(" Choose another")[0]
+            said.append(f"What {self.path} held is replaced. {why}")
             self._clear()
             said += self._stale()
         with changing(self.path):

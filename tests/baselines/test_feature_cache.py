@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from diffclf_lightning import AutoDenoiser, InputError
@@ -93,6 +94,30 @@ def test_a_cache_that_was_cut_off_ends_as_the_same_bytes(denoiser, tmp_path, mos
     going_on.fill("digits", images)
     assert going_on.features.computed == 47 - most // SHARD * SHARD
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_a_run_that_was_killed_as_it_began_leaves_a_folder_that_is_new(denoiser, tmp_path):
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "cache.json.7.partial").write_text('{"mod')
+    cache_of(denoiser, tmp_path / "c")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "mine.txt").touch()
+    with pytest.raises(InputError, match="holds something else"):
+        cache_of(denoiser, tmp_path / "d")
+
+
+@pytest.mark.parametrize("error", [SafetensorError("No space left"), OSError(28, "No space left")])
+def test_a_full_disk_is_one_line_and_leaves_nothing_half(denoiser, tmp_path, monkeypatch, error):
+    cache = cache_of(denoiser, tmp_path / "c")
+
+    def full(tensors, file):
+        file.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(module, "save_file", full)
+    with pytest.raises(InputError, match=r"Expected to write .*No space left"):
+        cache.fill("digits", images_of(denoiser))
+    assert [file.name for file in (tmp_path / "c").rglob("*") if file.is_file()] == ["cache.json"]
 
 
 @pytest.mark.parametrize("damage", ["bit", "short", "absent", "checksum", "images"])
