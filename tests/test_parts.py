@@ -120,7 +120,9 @@ def test_a_damaged_part_is_named_and_its_images_are_evaluated_again(
     counted = []
     again.on_evaluations = counted.append
     report = run(again, data, tmp_path / "cut")
-    assert any(first.name in str(warning.message) for warning in recwarn)
+    said = [str(one.message) for one in recwarn if first.name in str(one.message)]
+    assert "again" in said[0]
+    assert f"It is {first.name}.damaged now" in said[0]
     assert sum(counted) == 9 * 7  # five of twelve were stored, whole
     assert (report.correct, report.total) == (whole.correct, 12)
     assert [row["scores"] for row in sorted(rows(tmp_path / "cut"), key=_key)] == [

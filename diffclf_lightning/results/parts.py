@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from diffclf_lightning.errors import InputError
 from diffclf_lightning.files import PARTIAL, appearing, changing, made
-from diffclf_lightning.results.tables import batches_of, writer
+from diffclf_lightning.results.tables import AGAIN, batches_of, writer
 
 DAMAGED = ".damaged"
 """End of the name of a part that could not be read."""
@@ -70,9 +70,11 @@ class Parts:
                 for _ in batches_of(file):
                     pass
             except InputError as error:
+                aside = file.with_name(f"{file.name}{DAMAGED}")
                 with changing(file):
-                    file.rename(file.with_name(f"{file.name}{DAMAGED}"))
-                damaged.append(str(error))
+                    file.rename(aside)
+                done = f"It is {aside.name} now, and its images are evaluated again."
+                damaged.append(str(error).replace(AGAIN, done))
         return damaged
 
     def remove(self, files: Sequence[Path]) -> None:

@@ -12,6 +12,7 @@ from diffclf_lightning.errors import InputError
 
 AT_ONCE = 512
 """Rows that are held at once, with the errors of all their trials."""
+AGAIN = "If it is moved away, the same command evaluates its images again."
 NAMES = ("set", "key")
 """Columns that name a sample."""
 NEEDED = (*NAMES, "digest", "evaluations", "seconds")
@@ -49,8 +50,8 @@ def batches_of(file: Path, columns: Sequence[str] | None = None) -> Iterator[pa.
     except (pa.ArrowException, OSError, ValueError) as error:
         told = str(error).splitlines() or [type(error).__name__]
         raise InputError(
-            f"Expected {str(file)!r} to be a whole Parquet file, but got: {told[0]}. If it is "
-            "moved away, the same command evaluates its images again."
+            f"Expected {str(file)!r} to be a whole Parquet file, but got: {told[0].rstrip('.')}. "
+            f"{AGAIN}"
         ) from error
 
 
