@@ -198,6 +198,7 @@ def test_what_killed_runs_left_is_cleared_away(tmp_path):
     owner = {**vars(lock.Owner.me()), "process": dead.pid}
     (tmp_path / ".lock.left").write_text(json.dumps(owner))
     (tmp_path / ".lock.torn").write_text(json.dumps(owner)[:30])
+    (tmp_path / ".lock.empty").touch()
     (tmp_path / ".lock.waiting").write_text(json.dumps(vars(lock.Owner.me())))
     held = FolderLock(tmp_path)
     held.acquire()
@@ -216,4 +217,14 @@ def test_a_file_system_without_links_will_do(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no other run"):
         FolderLock(tmp_path).acquire()
     held.release()
+    assert not names(tmp_path)
+
+
+def test_who_waits_asks_anew_if_that_is_cleared_away(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "STALE", 0.5)
+    file = owned_elsewhere(tmp_path)
+    mine = FolderLock(tmp_path, lambda _: [probe.unlink() for probe in tmp_path.glob(".lock.*")])
+    mine.acquire()
+    assert json.loads(file.read_text())["process"] == os.getpid()
+    mine.release()
     assert not names(tmp_path)

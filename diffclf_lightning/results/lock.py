@@ -87,8 +87,7 @@ class FolderLock:
             InputError: If another run holds it, or the folder cannot be written.
         """
         try:
-            self._probe.write_text(json.dumps(asdict(self._owner)))
-            to_disk(self._probe)  # before it gets its name
+            self._ask()
             while not self._taken():
                 self._remove_stale()
             self._clear()
@@ -144,6 +143,14 @@ class FolderLock:
         except OSError:  # of a network, which may come back
             return False
 
+    def _ask(self) -> None:
+        """Write who asks for the lock, or how late it is; anew if that was cleared away."""
+        if self._probe.exists():
+            os.utime(self._probe)
+        else:
+            self._probe.write_text(json.dumps(asdict(self._owner)))
+            to_disk(self._probe)  # before it is linked
+
     def _taken(self) -> bool:
         """Whether this process is the owner now: the file appears whole, and for one alone."""
         try:
@@ -168,7 +175,7 @@ class FolderLock:
         owner, first, said = _owner(self.file), self._time(self.file), False
         since = time.monotonic()
         while (last := self._time(self.file)) is not None:
-            os.utime(self._probe)
+            self._ask()
             age = (self._time(self._probe) or last) - last
             still = last == first and time.monotonic() - since > STALE  # clocks may have been put
             if age > STALE or still or (owner is not None and owner.dead):
@@ -202,7 +209,7 @@ class FolderLock:
             if time_of is None:
                 continue
             old = (self._time(self.file) or 0) - time_of > STALE
-            if old or (probe.stat().st_size > 0 if owner is None else owner.dead):
+            if old or owner is None or owner.dead:
                 probe.unlink(missing_ok=True)
 
     def _refusal(self, owner: Owner | None, age: float) -> str:
