@@ -46,7 +46,9 @@ def test_a_lock_is_held_until_it_is_released(tmp_path):
     assert names(tmp_path) == [".lock"]
     held.release()
     assert not names(tmp_path)
-    FolderLock(tmp_path).acquire()
+    again = FolderLock(tmp_path)
+    again.acquire()
+    again.release()
 
 
 def test_the_lock_of_a_process_that_was_killed_is_taken_at_once(tmp_path, monkeypatch):
@@ -58,7 +60,9 @@ def test_the_lock_of_a_process_that_was_killed_is_taken_at_once(tmp_path, monkey
 
     assert Forked(run, tmp_path).end().code == -9
     assert names(tmp_path) == [".lock"]
-    FolderLock(tmp_path).acquire()
+    mine = FolderLock(tmp_path)
+    mine.acquire()
+    mine.release()
 
 
 def test_a_run_on_another_machine_that_lives_is_refused(tmp_path):

@@ -137,8 +137,8 @@ class FolderLock:
 
     def _gone(self) -> bool:
         """Whether the lock is another's, or nobody's."""
-        owner = _owner(self.file)
         try:
+            owner = _owner(self.file)
             return owner != self._owner and (owner is not None or not self.file.exists())
         except OSError:  # of a network, which may come back
             return False
