@@ -129,9 +129,10 @@ def test_a_dead_lock_of_the_future_is_taken_over(tmp_path, monkeypatch):
 def test_a_lock_that_names_no_process_is_one_of_nobody(tmp_path, process, monkeypatch):
     monkeypatch.setattr(lock, "STALE", 0.2)
     machine = lock.Owner.me().machine
-    owned_elsewhere(tmp_path, machine=machine, process=process)
+    file = owned_elsewhere(tmp_path, machine=machine, process=process)
     mine = FolderLock(tmp_path, lambda _: None)
     mine.acquire()
+    assert json.loads(file.read_text())["process"] == os.getpid()
     mine.release()
 
 

@@ -128,6 +128,7 @@ def test_types_of_stored_rows(marker, tmp_path, monkeypatch):
     typed = pa.ExtensionArray.from_storage(Pickled(), pa.array([1] * len(table)))
     pq.write_table(table.append_column("more", typed), file)
     main(["report", str(tmp_path / "run"), "--out", str(tmp_path / "a.html")])
+    assert (tmp_path / "a.html").is_file()
 
 
 def test_cifar_is_unpickled_only_if_it_is_the_published_one(marker, tmp_path):

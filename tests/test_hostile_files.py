@@ -146,7 +146,7 @@ def test_code_beside_a_component(auto, marker, written, monkeypatch):
     index["scheduler"] = [library, auto]
     (folder / "model_index.json").write_text(json.dumps(index))
     monkeypatch.setattr("builtins.input", lambda _: pytest.fail("asked"))
-    refused(load, folder)
+    assert refused(load, folder)
 
 
 @pytest.mark.parametrize("entry", [["os", "path"], ["diffusers", "utils"], [[1], {}], "x"])
@@ -168,7 +168,7 @@ def test_code_beside_a_contrastive_model(asks, marker, tmp_path, monkeypatch):
     (folder / "tokenizer_config.json").write_text(json.dumps(looked_up))
     (folder / "evil.py").write_text(CODE.format(str(marker)))
     monkeypatch.setattr("builtins.input", lambda _: pytest.fail("asked"))
-    refused(baselines.OpenClipZeroShot, str(folder))
+    assert refused(baselines.OpenClipZeroShot, str(folder))
 
 
 def checkpoint(file, **arguments):

@@ -5,7 +5,6 @@ images of the plan, there or not yet; ``generation.json`` says what they are mad
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from PIL import Image as PILImage
 from PIL.PngImagePlugin import PngInfo
 
 from diffclf_lightning.errors import InputError
-from diffclf_lightning.files import made, write_whole
+from diffclf_lightning.files import appearing, made, write_whole
 from diffclf_lightning.generate.plan import Plan, PlannedImage
 from diffclf_lightning.generate.samplers import Sampler
 from diffclf_lightning.images import UNREADABLE
@@ -123,10 +122,8 @@ class ImageTree:
         told = PngInfo()
         for name, text in self._texts(image).items():
             told.add_itxt(name, text)
-        file = self.folder / image.file
-        partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-        pixels.save(partial, format="PNG", pnginfo=told)
-        partial.replace(file)
+        with appearing(self.folder / image.file) as partial:
+            pixels.save(partial, format="PNG", pnginfo=told)
 
     def _stored(self, file: Path) -> dict[str, Any]:
         """What an earlier generation was made with."""

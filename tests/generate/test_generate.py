@@ -83,6 +83,26 @@ def test_a_generation_that_was_killed_goes_on_to_the_same_bytes(tmp_path, monkey
     assert len(kept) == after
 
 
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(tmp_path, monkeypatch, capsys):
+    generate(tmp_path / "whole")
+    save, done = Image.Image.save, []
+
+    def full(self, *args, **kwargs):
+        if len(done) == 4:
+            raise OSError(28, "No space left on device")
+        done.append(args)
+        save(self, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Image.Image, "save", full)
+        with pytest.raises(SystemExit, match="2"):
+            generate(tmp_path / "cut")
+    assert "No space left on device" in capsys.readouterr().err
+    assert len(list(tmp_path.glob("cut/*/*"))) == 4
+    generate(tmp_path / "cut")
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
 def test_parts_of_other_batch_sizes_leave_nothing_out(tmp_path, capsys):
     generate(tmp_path / "t", "--part", "1/2", size=4)
     said = capsys.readouterr().out

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from .judging import Trial, refused, whole
 from .kills import counted
-from .striking import STRUCK, At, Fails
+from .striking import Fails
 from .subject import FOLDER, LOCK, Subject, read
 
 CODES = errno.ENOSPC, errno.EACCES, errno.EIO
@@ -19,11 +19,7 @@ def at_writes(subject: Subject, what: Fails, numbers: Iterable[int]) -> Iterator
         what: What strikes.
         numbers: The operations, ascending; they end with the run.
     """
-    for number in numbers:
-        place = subject.fresh()
-        ended = subject.prepared.run(place, At(number, what))
-        if not (place / STRUCK).exists():
-            return
+    for tried, place, ended in subject.struck(what, numbers):
         before = read(place)
         findings = list(counted(place, before))
         if ended.code == 0:  # it could do without
@@ -32,4 +28,4 @@ def at_writes(subject: Subject, what: Fails, numbers: Iterable[int]) -> Iterator
         else:
             findings += refused(ended, FOLDER, processes=subject.ranks)
         findings += subject.resumed(place, before)
-        yield Trial("errors", f"{what} at operation {number}, {subject.name}", tuple(findings))
+        yield Trial("errors", tried, tuple(findings))

@@ -10,7 +10,7 @@ from forked import begun
 
 from .judging import LOST, OTHER, TAIL, TRACEBACK, Finding, Stored, Trial, whole
 from .saying import batches_behind
-from .striking import STRUCK, At, Kill
+from .striking import Kill
 from .subject import BATCH, LOCK, RUN, Subject, read
 
 SETTLED = 0.05
@@ -25,18 +25,14 @@ def at_writes(subject: Subject, what: Kill, numbers: Iterable[int]) -> Iterator[
         what: What strikes.
         numbers: The operations, ascending; they end with the run.
     """
-    for number in numbers:
-        place = subject.fresh()
-        ended = subject.prepared.run(place, At(number, what))
-        if not (place / STRUCK).exists():
-            return
+    for tried, place, ended in subject.struck(what, numbers):
         findings = []
         if ended.code != -signal.SIGKILL:
             findings.append(Finding(OTHER, f"exit status {ended.code}: {ended.stderr}"))
         before = read(place)
         findings += counted(place, before)
         findings += subject.resumed(place, before)
-        yield Trial("kills", f"{what} at operation {number}, {subject.name}", tuple(findings))
+        yield Trial("kills", tried, tuple(findings))
 
 
 def at_random(subject: Subject, seed: int, trials: int, kills: int = 3) -> Iterator[Trial]:

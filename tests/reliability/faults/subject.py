@@ -2,12 +2,16 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from forked import Ended
 
 from .judging import Finding, Stored, kept, whole
 from .prepared import Prepared, Ranks
+from .striking import STRUCK, At
 
 IMAGES, BATCH = 20, 5
 FOLDER, LOCK = "r", ".lock"
@@ -47,6 +51,23 @@ class Subject:
         place = self.folder / (name or f"{self._number}")
         place.mkdir(parents=True)
         return place
+
+    def struck(self, what: Any, numbers: Iterable[int]) -> Iterator[tuple[str, Path, Ended]]:
+        """Runs that something strikes at an operation, as long as there is such an operation.
+
+        Args:
+            what: What strikes.
+            numbers: The operations, ascending.
+
+        Yields:
+            What was tried, where, and how the run ended.
+        """
+        for number in numbers:
+            place = self.fresh()
+            ended = self.prepared.run(place, At(number, what))
+            if not (place / STRUCK).exists():
+                return
+            yield f"{what} at operation {number}, {self.name}", place, ended
 
     def copied(self, place: Path) -> Path:
         """A working directory with what another one holds."""
