@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from cluster_callbacks import SLOW
+from forked import HOST, free_port
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -25,7 +25,6 @@ RUN = [
     "--model.evaluations_per_batch=256",
 ]  # fmt: skip
 ON_NODES = ["--trainer.strategy=ddp", "--trainer.devices=1", f"--trainer.num_nodes={NODES}"]
-HOST = "127.0.0.1"
 
 
 def callback(name):
@@ -37,12 +36,6 @@ def environment(**more):
     own = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "MASTER_"))}
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     return own | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path} | more
-
-
-def free_port():
-    with socket.socket() as bound:
-        bound.bind((HOST, 0))
-        return str(bound.getsockname()[1])
 
 
 def torchrun(folder, *arguments):

@@ -21,7 +21,7 @@ FEW = [
 def evaluated(folder, processes, *arguments):
     """The command line in so many processes, which are told of each other as torchrun does it."""
     if processes > 1:
-        ended = on_ranks(folder, processes, "test", *arguments)
+        ended = [one.end() for one in on_ranks(folder, processes, "test", *arguments)]
     else:
         ended = [diffclf(folder, "test", *arguments)]
     assert [one.code for one in ended] == [0] * processes, ended

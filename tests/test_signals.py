@@ -4,12 +4,10 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 import threading
 import time
 import weakref
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -181,22 +179,9 @@ def test_training_goes_on_from_its_last_checkpoint(tmp_path):
     assert again.code == 0, again.stderr
 
 
-def port():
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return str(bound.getsockname()[1])
-
-
 def ranks(folder, *arguments):
     """Two of them, as torchrun starts them."""
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port()}
-    common |= {"TORCHELASTIC_RUN_ID": "run", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0"}
-
-    def run(rank):
-        os.environ.update(common, RANK=str(rank), LOCAL_RANK=str(rank))
-        main([*RUN, "--trainer.devices=2", "--trainer.strategy=ddp", *arguments])
-
-    return [forked.Forked(partial(run, rank), folder) for rank in range(2)]
+    return forked.on_ranks(folder, 2, *RUN, *arguments)
 
 
 def test_of_several_ranks_one_says_that_they_stop(tmp_path):

@@ -133,17 +133,21 @@ def as_rank(rank: int, number: int) -> dict[str, str]:
     return {**TORCHRUN, **own, "WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": str(number)}
 
 
-def on_ranks(folder: Path, number: int, *arguments: Any) -> list[Ended]:
-    """The command line in some processes, to the end of all."""
-    several = [*arguments, "--trainer.strategy=ddp", f"--trainer.devices={number}"]
+def ranks(folder: Path, number: int, function: Callable[[int], Any]) -> list[Forked]:
+    """A function of the rank in some processes, which are told of each other."""
     port = free_port()
 
-    def runs(rank: int) -> None:
+    def run(rank: int) -> None:
         os.environ.update(as_rank(rank, number) | {"MASTER_PORT": port})
-        main([str(argument) for argument in several])
+        function(rank)
 
-    begun_ones = [Forked(partial(runs, rank), folder) for rank in range(number)]
-    return [one.end() for one in begun_ones]
+    return [Forked(partial(run, rank), folder) for rank in range(number)]
+
+
+def on_ranks(folder: Path, number: int, *arguments: Any) -> list[Forked]:
+    """The command line in some processes, which run meanwhile."""
+    several = [*arguments, "--trainer.strategy=ddp", f"--trainer.devices={number}"]
+    return ranks(folder, number, lambda _: main([str(argument) for argument in several]))
 
 
 def free_port() -> str:

@@ -6,7 +6,6 @@ closed-form one, each image a little off the mean of its class.
 
 import os
 import signal
-import socket
 import sys
 import time
 import warnings
@@ -224,14 +223,8 @@ def run(cell: Cell, folder: Path, command: str = "test") -> str:
     Predictions have no report: whether they were exact is not said.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ranks = [
-        forked.Forked(lambda rank=rank: _rank(cell, rank, port, folder, command), folder)
-        for rank in range(cell.ranks)
-    ]
-    ended = _ends(ranks)
+    runs = forked.ranks(folder, cell.ranks, lambda rank: _rank(cell, rank, folder, command))
+    ended = _ends(runs)
     said = "\n".join(end.stderr for end in ended)
     (folder / "said.txt").write_text(said)
     codes = {end.code for end in ended}
@@ -246,12 +239,7 @@ def run(cell: Cell, folder: Path, command: str = "test") -> str:
     return WARNED if warned else EXACT
 
 
-def _rank(cell: Cell, rank: int, port: int, folder: Path, command: str) -> None:
-    os.environ |= {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank),
-        "LOCAL_RANK": str(rank), "WORLD_SIZE": str(cell.ranks), "GROUP_RANK": "0",
-        "LOCAL_WORLD_SIZE": str(cell.ranks), "TORCHELASTIC_RUN_ID": "matrix",
-    }  # fmt: skip
+def _rank(cell: Cell, rank: int, folder: Path, command: str) -> None:
     os.environ.pop("PL_GLOBAL_SEED", None)  # of another test, to which Lightning would go back
     torch.manual_seed(rank)  # ranks draw apart
     trainer = Trainer(
